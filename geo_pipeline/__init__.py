@@ -1,0 +1,1 @@
+"""From photographs to coordinates to a benchmark report. Import the module you need: nothing is loaded here."""

@@ -1,0 +1,54 @@
+"""Latitude and longitude in degrees: which are usable, and their mean on the sphere.
+
+Distances belong to `distance`, cells to `cells`; what happens to a row with a problem belongs to `imagery.catalogue`.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+HALF_CIRCUMFERENCE_KM = 20015.0
+"""No two points are farther apart; stands for an infinite error where a finite one is needed (training the router)."""
+
+
+def coordinate_problems(lat_deg: ArrayLike, lon_deg: ArrayLike) -> list[str | None]:
+    """One reason per coordinate, or None where it is usable.
+
+    Reasons, the first that holds: `nan_coordinate` (NaN, infinite or None), `lat_out_of_range`, `lon_out_of_range`,
+    `null_island` (exactly 0, 0, which cameras and tables write for "unknown").
+    """
+    lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
+    lat, lon = lat.reshape(-1), lon.reshape(-1)
+    reason = np.full(lat.shape, None, dtype=object)
+    reason[(lat == 0.0) & (lon == 0.0)] = "null_island"
+    reason[np.abs(lon) > 180.0] = "lon_out_of_range"
+    reason[np.abs(lat) > 90.0] = "lat_out_of_range"
+    reason[~(np.isfinite(lat) & np.isfinite(lon))] = "nan_coordinate"
+    result: list[str | None] = reason.tolist()
+    return result
+
+
+def unit_vectors(lat_deg: ArrayLike, lon_deg: ArrayLike) -> np.ndarray:
+    """Unit vectors (N, 3) of coordinates in degrees (N,): x towards (0, 0), y (0, 90), z the north pole."""
+    lat, lon = np.radians(np.asarray(lat_deg, np.float64)), np.radians(np.asarray(lon_deg, np.float64))
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def coordinates_of(vectors_N3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lat_deg, lon_deg), each (N,), of vectors (N, 3) of any length but zero."""
+    x, y, z = vectors_N3[..., 0], vectors_N3[..., 1], vectors_N3[..., 2]
+    return np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))
+
+
+def mean_direction(lat_deg: ArrayLike, lon_deg: ArrayLike) -> tuple[float, float]:
+    """(lat_deg, lon_deg) of the mean of the unit vectors: right across the date line and at the poles.
+
+    (NaN, NaN) where the points cancel, as antipodes do. Raises ValueError when there are no points.
+    """
+    vectors = np.atleast_2d(unit_vectors(lat_deg, lon_deg))
+    if len(vectors) == 0:
+        raise ValueError("found no coordinates; expected at least one to average; leave empty groups out")
+    mean = vectors.mean(axis=0)
+    if np.linalg.norm(mean) < 1e-12:
+        return float("nan"), float("nan")
+    lat, lon = coordinates_of(mean)
+    return float(lat), float(lon)

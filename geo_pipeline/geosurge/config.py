@@ -1,0 +1,205 @@
+"""Configuration of GeoSURGE: network, training, inference. Torch-free, so that it can stand in a fingerprint.
+
+Defaults are the paper's values (sections III and IV); what the paper leaves open is decided in PROTOCOL.md and named at
+the field. `sample()` gives the sizes of the embedded sample. Loading of weights belongs to `vision`, the mathematics to
+`fusion`, `geography` and `loss`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+LossKind = Literal["unique_cells", "naive"]
+Score = Literal["log_softmax", "cosine_product", "shifted"]
+Crops = Literal["ten", "centre"]
+Precision = Literal["fp32", "bf16"]
+
+
+class ConfigError(ValueError):
+    """A configuration value that cannot be used; the message says what was found, what is expected and what to do."""
+
+
+def _demand(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The CLIP vision tower (section III-B).
+
+    `model` is an open_clip name, `local-dir:<folder>` (open_clip_config.json and open_clip_model.safetensors) or
+    `sample:clip` (weights in the package). `pretrained` is an open_clip tag or a .safetensors file and only counts
+    for an open_clip name. `quick_gelu` must be given for a file: OpenAI's weights need QuickGELU, and nothing in a file
+    of tensors says so.
+    """
+
+    model: str = "ViT-L-14-336-quickgelu"
+    pretrained: str | None = "openai"
+    quick_gelu: bool | None = None
+    input_px: int = 336
+    resize_px: int = 384
+    trainable_blocks: int = 1
+
+    def __post_init__(self) -> None:
+        _demand(self.input_px > 0, f"vision.input_px is {self.input_px}; expected a positive number of pixels.")
+        _demand(
+            self.resize_px >= self.input_px,
+            f"vision.resize_px is {self.resize_px}, smaller than input_px {self.input_px}: a crop would not fit; raise "
+            "resize_px.",
+        )
+        _demand(self.trainable_blocks >= 0, f"vision.trainable_blocks is {self.trainable_blocks}; expected 0 or more.")
+
+    @classmethod
+    def sample(cls) -> "VisionConfig":
+        """The CLIP tower shipped with the sample world: 56 px, 16 tokens and CLS."""
+        return cls(model="sample:clip", pretrained=None, input_px=56, resize_px=64)
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """The semantic fusion module (section III-B, Figure 2).
+
+    3 blocks, 128-wide queries, 64-wide latent. Heads and MLP ratio are our decision.
+    """
+
+    blocks: int = 3
+    semantic_dim: int = 128
+    latent_dim: int = 64
+    heads: int = 16
+    mlp_ratio: float = 4.0
+    classes: int = 150
+
+    def __post_init__(self) -> None:
+        _demand(self.blocks >= 0, f"fusion.blocks is {self.blocks}; expected 0 or more.")
+        _demand(
+            1 <= self.classes <= 256, f"fusion.classes is {self.classes}; class maps have 8 bits: expected 1 to 256."
+        )
+        for name in ("semantic_dim", "latent_dim", "heads"):
+            _demand(getattr(self, name) > 0, f"fusion.{name} is {getattr(self, name)}; expected a positive number.")
+
+    @classmethod
+    def sample(cls) -> "FusionConfig":
+        """Two thirds of the paper's depth at an eighth of its width."""
+        return cls(blocks=3, semantic_dim=64, latent_dim=32, heads=4, mlp_ratio=2.0)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Training (sections III-C and IV).
+
+    AdamW, x gamma per epoch, early stopping after `patience` epochs without a better held-out loss.
+
+    `batch` is the effective batch over all workers; `micro_batch` (None: the whole share of a worker) bounds memory and
+    changes no gradient, because the negatives are cells, known before any image is encoded. `decoded_budget_mib` bounds
+    the images held decoded in memory.
+    """
+
+    lr: float = 1e-4
+    weight_decay: float = 1e-4
+    batch: int = 1024
+    micro_batch: int | None = None
+    gamma: float = 0.5
+    patience: int = 4
+    max_epochs: int = 30
+    loss: LossKind = "unique_cells"
+    symmetric: bool = False
+    random_crop: bool = False
+    horizontal_flip: bool = False
+    precision: Precision = "fp32"
+    decoded_budget_mib: int = 2048
+    loader_threads: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _demand(self.batch >= 1, f"training.batch is {self.batch}; expected 1 or more.")
+        _demand(self.max_epochs >= 1, f"training.max_epochs is {self.max_epochs}; expected 1 or more.")
+        _demand(0 < self.gamma <= 1, f"training.gamma is {self.gamma}; expected a factor above 0, at most 1.")
+        _demand(
+            self.loss in ("unique_cells", "naive"),
+            f"training.loss is {self.loss!r}; expected 'unique_cells' or 'naive'.",
+        )
+        _demand(
+            self.precision in ("fp32", "bf16"), f"training.precision is {self.precision!r}; expected 'fp32' or 'bf16'."
+        )
+        if self.micro_batch is not None:
+            _demand(self.micro_batch >= 1, f"training.micro_batch is {self.micro_batch}; expected 1 or more, or none.")
+            _demand(
+                not self.symmetric,
+                "training.symmetric needs all images of a batch at once; found micro_batch set as well: leave "
+                "micro_batch unset.",
+            )
+
+    @classmethod
+    def sample(cls) -> "TrainingConfig":
+        """About ten short epochs on two CPU cores."""
+        return cls(lr=2e-3, batch=128, gamma=0.8, max_epochs=10)
+
+
+@dataclass(frozen=True)
+class GeoSurgeConfig:
+    """The whole model and its training. `depth` keeps only the coarsest partitions (Table VII); None keeps all."""
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    embedding_dim: int = 768
+    initial_temperature: float = 0.07
+    max_logit_scale: float = 100.0
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        _demand(self.embedding_dim > 0, f"embedding_dim is {self.embedding_dim}; expected a positive width.")
+        _demand(self.initial_temperature > 0, f"initial_temperature is {self.initial_temperature}; expected above 0.")
+        _demand(
+            self.depth is None or self.depth >= 1,
+            f"depth is {self.depth}; expected 1 or more, or none for every partition.",
+        )
+
+    @classmethod
+    def sample(cls) -> "GeoSurgeConfig":
+        """The same classes at the sample's size."""
+        return cls(
+            vision=VisionConfig.sample(),
+            fusion=FusionConfig.sample(),
+            training=TrainingConfig.sample(),
+            embedding_dim=128,
+        )
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """Inference (section III-D) and retrieval.
+
+    `score` combines the partitions: `log_softmax` sums log probabilities, `cosine_product` multiplies raw cosines,
+    `shifted` multiplies (1 + cos) / 2. A reference's retrieval score is cell_weight * log p(its cells) + similarity /
+    similarity_temperature (PROTOCOL.md names both parts, not their balance: this is ours). Exclusions keep a query from
+    finding itself: same id, same bytes, a perceptual hash within `phash_bits`, or the same author within `author_km`.
+    """
+
+    score: Score = "log_softmax"
+    crops: Crops = "ten"
+    top_k: int = 10
+    candidates: int = 10
+    batch: int = 256
+    cell_weight: float = 1.0
+    similarity_temperature: float = 0.07
+    phash_bits: int = 6
+    author_km: float = 1.0
+
+    def __post_init__(self) -> None:
+        _demand(
+            self.score in ("log_softmax", "cosine_product", "shifted"),
+            f"inference.score is {self.score!r}; expected 'log_softmax', 'cosine_product' or 'shifted'.",
+        )
+        _demand(self.crops in ("ten", "centre"), f"inference.crops is {self.crops!r}; expected 'ten' or 'centre'.")
+        for name in ("top_k", "candidates", "batch"):
+            _demand(getattr(self, name) >= 1, f"inference.{name} is {getattr(self, name)}; expected 1 or more.")
+        _demand(
+            self.similarity_temperature > 0,
+            f"inference.similarity_temperature is {self.similarity_temperature}; expected above 0.",
+        )
+
+    @classmethod
+    def sample(cls) -> "InferenceConfig":
+        """One centre crop: flips would mirror the drawn planet's side cues, and one forward is ten times cheaper."""
+        return cls(crops="centre")

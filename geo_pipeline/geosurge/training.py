@@ -1,0 +1,345 @@
+"""Training of GeoSURGE (sections III-C and IV).
+
+AdamW, the learning rate times gamma per epoch, early stopping on the held-out images.
+
+The loop is written for one device. Where torch.distributed is initialised, DDP wraps the step and each rank takes its
+share of the effective batch; rank 0 writes. A run that is killed and started again continues after its last whole epoch
+and ends with the same weights. Reading of images belongs to `pairs`, the state of an unfinished run to `resume`, the
+finished model to `checkpoint`.
+
+Shapes: B images of an effective batch, M of a micro-batch, P partitions, D width.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from geo_pipeline.earth.distance import great_circle_km
+from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.config import GeoSurgeConfig
+from geo_pipeline.geosurge.loss import hierarchical_loss
+from geo_pipeline.geosurge.model import GeoSurge, pick_device
+from geo_pipeline.geosurge.pairs import TrainingPairs
+from geo_pipeline.geosurge.resume import Progress, load_state, save_state
+from geo_pipeline.geosurge.scores import combine, partition_scores
+from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is not finite. The last good state is kept; the batch's ids are written down."""
+
+
+class NothingToTrainError(ValueError):
+    """There are too few usable training images."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves: its curves (columns of the training_curves table) and its metrics."""
+
+    curves: pa.Table
+    metrics: dict[str, Any]
+
+
+class TrainingStep(nn.Module):
+    """Images to loss in one forward, so that DDP sees every parameter used."""
+
+    def __init__(self, model: GeoSurge) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MP: Tensor, batch_targets_BP: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """This micro-batch's part of the loss of the effective batch, and its features (M, D)."""
+        training = self.model.config.training
+        bf16 = training.precision == "bf16"
+        with torch.autocast(pixels_MCHW.device.type, torch.bfloat16, enabled=bf16):
+            features_MD = self.model.encode_image(pixels_MCHW, class_map_MHW).float()
+        loss = hierarchical_loss(
+            features_MD, targets_MP, self.model.geography, batch_targets_BP, training.loss, training.symmetric
+        )
+        return loss, features_MD
+
+
+def train(
+    images: Sequence[Path],
+    segmentations: Sequence[Path],
+    hierarchy_table: Path,
+    config: GeoSurgeConfig,
+    out_dir: Path,
+    report: Callable[[dict[str, Any]], None],
+    device: str | None = None,
+    threads: int | None = None,
+) -> TrainingResult:
+    """Train on the rows of sets `train` and `holdout` and write the best epoch's checkpoint to `out_dir`.
+
+    `report` gets one dictionary per epoch, with the same values on every rank. Raises NothingToTrainError,
+    TrainingDivergedError, CheckpointError.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(config.training.seed)
+    hierarchy = Hierarchy.from_table(pq.read_table(hierarchy_table))
+    pairs = TrainingPairs(images, segmentations, config.vision, config.training)
+    model = GeoSurge(config, hierarchy).to(pick_device(device))
+    return Trainer(model, pairs, Path(out_dir), report).run()
+
+
+class Trainer:
+    """One training run over pairs already read; `train` builds it from files."""
+
+    def __init__(self, model: GeoSurge, pairs: TrainingPairs, out_dir: Path, report: Report) -> None:
+        self.model, self.pairs, self.out_dir, self.report = model, pairs, out_dir, report
+        self.config = model.config.training
+        self.device = model.geography.log_scale_P.device
+        started = distributed.is_available() and distributed.is_initialized()
+        self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
+        if len(pairs.train_rows) < max(2, self.world):
+            raise NothingToTrainError(
+                f"Found {len(pairs.train_rows)} training images with a class map ({len(pairs.without_map)} without); "
+                f"expected at least {max(2, self.world)}. Add photographs, or segment those that have no map."
+            )
+        if self.config.symmetric and self.world > 1:
+            raise NothingToTrainError(
+                f"training.symmetric compares each cell with all images of a batch; found {self.world} workers. Use "
+                "one worker, or the default loss."
+            )
+        self.targets_NP = torch.from_numpy(model.hierarchy.assign(pairs.lat_deg, pairs.lon_deg)).long().to(self.device)
+        self.bare_step = TrainingStep(model)
+        self.step: nn.Module = self.bare_step
+        if self.world > 1:
+            self.step = DistributedDataParallel(self.bare_step, broadcast_buffers=False)
+        self.parameters = model.trainable()
+        self.optimizer = torch.optim.AdamW(_groups(self.parameters, self.config.weight_decay), lr=self.config.lr)
+        self.progress = Progress(fingerprint=self._fingerprint())
+
+    def run(self) -> TrainingResult:
+        """Train to the end, from the last whole epoch if there is one, and write the checkpoint."""
+        last = self.out_dir / "last"
+        self.progress = load_state(last, self.progress.fingerprint, self.parameters, self.optimizer) or self.progress
+        while not self.progress.finished:
+            began = time.monotonic()
+            train_loss = self._epoch(self.progress.epoch)
+            self._judge(train_loss, began)
+            if self.rank == 0:
+                save_state(last, self.progress, self.parameters, self.optimizer)
+            self._barrier()
+        metrics = self._finish(last)
+        return TrainingResult(_curve_table(self.progress.curves), metrics)
+
+    def _epoch(self, epoch: int) -> float:
+        self.step.train()
+        rate = self.config.lr * self.config.gamma**epoch
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses = []
+        for rows in self._batches(epoch):
+            loss = self._optimize(rows, epoch)
+            self.progress.step += 1
+            losses.append(loss)
+            self.progress.curves.append((self.progress.step, epoch, 0.0, loss, rate, math.nan))
+        return float(np.mean(losses))
+
+    def _batches(self, epoch: int) -> Iterator[np.ndarray]:
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(self.pairs.train_rows)
+        for start in range(0, len(order), self.config.batch):
+            rows = order[start : start + self.config.batch]
+            rows = rows[: len(rows) // self.world * self.world]
+            if len(rows) > 1 or start == 0:
+                yield rows
+
+    def _optimize(self, rows: np.ndarray, epoch: int) -> float:
+        """One optimizer step on an effective batch; returns its loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        micro = list(self._micro(rows))
+        for index, mine in enumerate(micro):
+            hold = (
+                self.step.no_sync()
+                if isinstance(self.step, DistributedDataParallel) and index < len(micro) - 1
+                else nullcontext()
+            )
+            with hold:
+                loss, _ = self._forward(mine, rows, epoch)
+                (loss * self.world).backward()
+            total += loss.detach()
+        value = float(self._sum(total))
+        if not math.isfinite(value):
+            self._diverged(rows, epoch, value)
+        self.optimizer.step()
+        return value
+
+    def _micro(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        mine = rows[self.rank :: self.world]
+        size = self.config.micro_batch or len(mine)
+        for start in range(0, len(mine), size):
+            yield mine[start : start + size]
+
+    def _forward(self, mine: np.ndarray, batch_rows: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor]:
+        pixels_MCHW, class_map_MHW = (
+            tensor.to(self.device, non_blocking=True) for tensor in self.pairs.batch(mine, epoch)
+        )
+        rows_M, rows_B = (torch.from_numpy(rows).to(self.device) for rows in (mine, batch_rows))
+        step = self.bare_step if epoch is None else self.step
+        return step(pixels_MCHW, class_map_MHW, self.targets_NP[rows_M], self.targets_NP[rows_B])
+
+    def _judge(self, train_loss: float, began: float) -> None:
+        """Close an epoch: held-out loss, best weights, early stopping, report."""
+        progress, rows = self.progress, self.pairs.holdout_rows
+        holdout_loss, metric = self._holdout() if len(rows) else (math.nan, math.nan)
+        watched = holdout_loss if len(rows) else train_loss
+        rate = self.optimizer.param_groups[0]["lr"]
+        if len(rows):
+            progress.curves.append((progress.step, progress.epoch, 1.0, holdout_loss, rate, metric))
+        if watched < progress.best_loss:
+            progress.best_loss, progress.best_epoch, progress.best_metric = watched, progress.epoch, metric
+            progress.epochs_without_gain = 0
+            progress.best = {name: parameter.detach().cpu().clone() for name, parameter in self.parameters.items()}
+        else:
+            progress.epochs_without_gain += 1
+        seconds = time.monotonic() - began
+        progress.seconds += seconds
+        self.report(
+            {
+                "epoch": progress.epoch,
+                "step": progress.step,
+                "loss": train_loss,
+                "holdout_loss": holdout_loss,
+                "metric": metric,
+                "learning_rate": rate,
+                "seconds": seconds,
+                "images_per_second": len(self.pairs.train_rows) / max(seconds, 1e-9),
+            }
+        )
+        progress.epoch += 1
+        progress.finished = (
+            progress.epoch >= self.config.max_epochs or progress.epochs_without_gain >= self.config.patience
+        )
+
+    @torch.no_grad()
+    def _holdout(self) -> tuple[float, float]:
+        """Loss on the held-out images by the training objective, in a fixed order, and mean accuracy over the
+        thresholds.
+        """
+        self.step.eval()
+        losses, correct = [], torch.zeros((), dtype=torch.float64, device=self.device)
+        rows_all = self.pairs.holdout_rows
+        for start in range(0, len(rows_all), self.config.batch):
+            rows = rows_all[start : start + self.config.batch]
+            part = torch.zeros((), device=self.device)
+            for mine in self._micro(rows):
+                loss, features_MD = self._forward(mine, rows, None)
+                part += loss
+                correct += self._correct(features_MD, mine)
+            losses.append(float(self._sum(part)))
+        return float(np.mean(losses)), float(self._sum(correct)) / len(rows_all)
+
+    def _correct(self, features_MD: Tensor, rows: np.ndarray) -> float:
+        geography, hierarchy = self.model.geography, self.model.hierarchy
+        scales = [geography.scale(p) for p in range(len(hierarchy.partitions))]
+        parts = partition_scores(geography.cosines(features_MD.float()), scales, "log_softmax")
+        ancestors_FP = torch.from_numpy(hierarchy.ancestors()).long().to(self.device)
+        best_M = combine(parts, ancestors_FP, "log_softmax").argmax(dim=1).cpu().numpy()
+        finest = hierarchy.partitions[-1]
+        error_km = great_circle_km(
+            finest.lat_deg[best_M], finest.lon_deg[best_M], self.pairs.lat_deg[rows], self.pairs.lon_deg[rows]
+        )
+        return float(np.mean([error_km <= threshold for threshold in THRESHOLDS_KM], axis=0).sum())
+
+    def _finish(self, last: Path) -> dict[str, Any]:
+        progress, pairs = self.progress, self.pairs
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(progress.best[name])
+        uncovered_P = (self.targets_NP[torch.from_numpy(pairs.train_rows).to(self.device)] < 0).float().mean(dim=0)
+        metrics = {
+            "best_epoch": progress.best_epoch,
+            "epochs": progress.epoch,
+            "steps": progress.step,
+            "stopped_on": "holdout" if len(pairs.holdout_rows) else "train (no held-out images)",
+            "best_loss": progress.best_loss,
+            "holdout_mean_accuracy": None if math.isnan(progress.best_metric) else progress.best_metric,
+            "train_images": len(pairs.train_rows),
+            "holdout_images": len(pairs.holdout_rows),
+            "images_without_map": len(pairs.without_map),
+            "images_without_map_first": pairs.without_map[:10],
+            "uncovered_share_finest": float(uncovered_P[-1]),
+            "trainable_parameters": sum(parameter.numel() for parameter in self.parameters.values()),
+            "temperatures": [1 / self.model.geography.scale(p).item() for p in range(len(self.model.geography.tables))],
+        }
+        if self.rank == 0:
+            self.model.save_pretrained(
+                self.out_dir, {"metrics": metrics, "data_fingerprint": pairs.fingerprint, "workers": self.world}
+            )
+            shutil.rmtree(last, ignore_errors=True)
+        self._barrier()
+        return {**metrics, "seconds": progress.seconds}
+
+    def _diverged(self, rows: np.ndarray, epoch: int, value: float) -> None:
+        path = self.out_dir / "diverged_batch.json"
+        if self.rank == 0:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            content = {
+                "epoch": epoch,
+                "step": self.progress.step,
+                "loss": str(value),
+                "image_ids": [self.pairs.image_ids[row] for row in rows],
+            }
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        raise TrainingDivergedError(
+            f"The loss is {value} at epoch {epoch}, step {self.progress.step}; expected a finite number. The ids of "
+            f"the batch are in {path}; the last whole epoch is kept. Lower training.lr or look at these images, then "
+            "train again."
+        )
+
+    def _fingerprint(self) -> str:
+        config = asdict(self.model.config)
+        facts = [config, self.model.hierarchy.fingerprint(), self.pairs.fingerprint, self.world]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _sum(self, value: Tensor) -> Tensor:
+        if self.world > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def _barrier(self) -> None:
+        if self.world > 1:
+            distributed.barrier()
+
+
+def _groups(parameters: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Temperatures are not decayed: decay would pull them to 1."""
+    scales = [parameter for name, parameter in parameters.items() if name.endswith("log_scale_P")]
+    others = [parameter for name, parameter in parameters.items() if not name.endswith("log_scale_P")]
+    return [{"params": others, "weight_decay": weight_decay}, {"params": scales, "weight_decay": 0.0}]
+
+
+def _curve_table(curves: list[tuple[float, ...]]) -> pa.Table:
+    step, epoch, holdout, loss, rate, metric = zip(*curves, strict=True)
+    return pa.table(
+        {
+            "step": pa.array([int(value) for value in step], pa.int64()),
+            "epoch": pa.array([int(value) for value in epoch], pa.int64()),
+            "split": ["holdout" if value else "train" for value in holdout],
+            "loss": pa.array(loss, pa.float64()),
+            "learning_rate": pa.array(rate, pa.float64()),
+            "metric": pa.array([None if math.isnan(value) else value for value in metric], pa.float64()),
+        }
+    )

@@ -1,0 +1,243 @@
+"""The CLIP vision tower.
+
+Tokens before projection and output norm, all but the last blocks frozen and outside the autograd graph (section III-B).
+
+Loads any plain open_clip ViT by name, from a folder, or from the package's sample weights. Fusion with the class map
+belongs to `fusion`.
+
+Shapes: B images, C channels, H x W pixels, T tokens (CLS first, then patches row by row), D width.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.model import resize_pos_embed
+from open_clip.transformer import VisionTransformer
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from geo_pipeline.geosurge.config import VisionConfig
+from geo_pipeline.sample_world.weights import weights_dir
+
+_TEXT_STANDIN: dict[str, Any] = {"context_length": 1, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
+
+
+class VisionWeightsError(RuntimeError):
+    """CLIP weights that are missing, of an unsupported kind, or do not go with the named architecture."""
+
+
+@dataclass(frozen=True)
+class TowerArchitecture:
+    """What rebuilds a tower without its source.
+
+    Open_clip's vision_cfg, embed_dim, activation and the pixel normalisation.
+    """
+
+    embed_dim: int
+    quick_gelu: bool
+    vision_cfg: Mapping[str, Any]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object for a checkpoint's card."""
+        return {
+            "embed_dim": self.embed_dim,
+            "quick_gelu": self.quick_gelu,
+            "vision_cfg": dict(self.vision_cfg),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "TowerArchitecture":
+        """The inverse of `to_json`."""
+        mean, std = (tuple(float(x) for x in value[key]) for key in ("mean", "std"))
+        return cls(int(value["embed_dim"]), bool(value["quick_gelu"]), dict(value["vision_cfg"]), mean, std)  # type: ignore[arg-type]
+
+
+class VisionTower(nn.Module):
+    """An open_clip VisionTransformer cut before its output norm and projection.
+
+    `forward` takes uint8 pixels and returns tokens; only the last `trainable_blocks` blocks carry gradients.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: VisionTransformer, architecture: TowerArchitecture, trainable_blocks: int) -> None:
+        super().__init__()
+        blocks = len(visual.transformer.resblocks)
+        if trainable_blocks > blocks:
+            raise VisionWeightsError(
+                f"trainable_blocks is {trainable_blocks}, but the tower has {blocks} blocks: choose at most {blocks}."
+            )
+        self.architecture = architecture
+        self.trainable_blocks = trainable_blocks
+        self.conv1 = visual.conv1
+        self.class_embedding_D = visual.class_embedding
+        self.positional_embedding_TD = visual.positional_embedding
+        self.ln_pre = visual.ln_pre
+        self.blocks = visual.transformer.resblocks
+        self.register_buffer("mean", 255.0 * torch.tensor(architecture.mean), persistent=False)
+        self.register_buffer("std", 255.0 * torch.tensor(architecture.std), persistent=False)
+        self.requires_grad_(False)
+        for block in self.blocks[blocks - trainable_blocks :]:
+            block.requires_grad_(True)
+
+    @property
+    def width(self) -> int:
+        """Width of a token."""
+        return int(self.conv1.out_channels)
+
+    @property
+    def patch_px(self) -> int:
+        """Side of a patch in pixels."""
+        return int(self.conv1.kernel_size[0])
+
+    @property
+    def input_px(self) -> int:
+        """Side of the square input in pixels."""
+        return int((self.positional_embedding_TD.shape[0] - 1) ** 0.5) * self.patch_px
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """Tokens (B, T, D) of uint8 RGB pixels (B, 3, H, W), H = W = `input_px`; raises ValueError for another shape or
+        type.
+        """
+        expected = (3, self.input_px, self.input_px)
+        if pixels_BCHW.dtype != torch.uint8 or tuple(pixels_BCHW.shape[1:]) != expected:
+            raise ValueError(
+                f"Found pixels {tuple(pixels_BCHW.shape)} of {pixels_BCHW.dtype}; expected uint8 (B, "
+                f"{', '.join(map(str, expected))})."
+            )
+        frozen = len(self.blocks) - self.trainable_blocks
+        with torch.no_grad():
+            tokens_BTD = self._embed(pixels_BCHW)
+            for block in self.blocks[:frozen]:
+                tokens_BTD = block(tokens_BTD)
+        for block in self.blocks[frozen:]:
+            tokens_BTD = block(tokens_BTD)
+        return tokens_BTD
+
+    def _embed(self, pixels_BCHW: Tensor) -> Tensor:
+        normal_BCHW = (pixels_BCHW.to(self.conv1.weight.dtype) - self.mean[:, None, None]) / self.std[:, None, None]
+        patches_BTD = self.conv1(normal_BCHW).flatten(2).transpose(1, 2)
+        cls_B1D = self.class_embedding_D.to(patches_BTD.dtype).expand(len(patches_BTD), 1, -1)
+        tokens_BTD = torch.cat([cls_B1D, patches_BTD], dim=1) + self.positional_embedding_TD.to(patches_BTD.dtype)
+        return self.ln_pre(tokens_BTD)
+
+
+def load_tower(config: VisionConfig) -> VisionTower:
+    """The tower with its weights in fp32 on the CPU. Raises VisionWeightsError when they are missing or do not fit."""
+    if config.model == "sample:clip":
+        return _load_folder(weights_dir("clip"), config)
+    if config.model.startswith("local-dir:"):
+        return _load_folder(Path(config.model.removeprefix("local-dir:")), config)
+    return _load_named(config)
+
+
+def build_tower(architecture: TowerArchitecture, trainable_blocks: int) -> VisionTower:
+    """A tower of this architecture with random weights, for a checkpoint to fill."""
+    model = open_clip.CLIP(
+        embed_dim=architecture.embed_dim,
+        vision_cfg=dict(architecture.vision_cfg),
+        text_cfg=dict(_TEXT_STANDIN),
+        quick_gelu=architecture.quick_gelu,
+    )
+    return VisionTower(_plain_vit(model.visual, "the checkpoint's card"), architecture, trainable_blocks)
+
+
+def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
+    missing = [
+        name for name in ("open_clip_config.json", "open_clip_model.safetensors") if not (folder / name).is_file()
+    ]
+    if missing:
+        raise VisionWeightsError(
+            f"No CLIP model in {folder}: {' and '.join(missing)} not found; expected a folder with both (safetensors "
+            "only, no pickle). Save the model in open_clip's local-dir layout, or correct vision.model."
+        )
+    card = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, force_image_size=force_px)
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / "open_clip_model.safetensors").items()}
+    resize_pos_embed(tensors, model)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise VisionWeightsError(
+            f"The weights in {folder} do not fit its open_clip_config.json: {error}. Save both from one model."
+        ) from error
+    return _tower(model, card, config, str(folder))
+
+
+def _load_named(config: VisionConfig) -> VisionTower:
+    card = open_clip.get_model_config(config.model)
+    if card is None:
+        raise VisionWeightsError(
+            f"open_clip knows no model {config.model!r}; expected one of open_clip.list_models(), local-dir:<folder> "
+            "or sample:clip."
+        )
+    check_activation(config, bool(card.get("quick_gelu", False)))
+    force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
+    model = open_clip.create_model(
+        config.model, pretrained=config.pretrained, precision="fp32", force_image_size=force_px
+    )
+    return _tower(model, card, config, config.model)
+
+
+def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:
+    """Refuse weights whose activation is not the model's.
+
+    OpenAI's weights under plain GELU give wrong features without any error.
+    """
+    if config.pretrained is None:
+        return
+    tag = open_clip.get_pretrained_cfg(config.model, config.pretrained)
+    if tag:
+        wanted: bool | None = bool(tag.get("quick_gelu", False))
+    else:
+        wanted = config.quick_gelu
+        if Path(config.pretrained).suffix != ".safetensors":
+            raise VisionWeightsError(
+                f"vision.pretrained is {config.pretrained!r}: neither a tag of {config.model} nor a .safetensors file. "
+                "Pickled weights are not loaded: convert them to safetensors first."
+            )
+    if wanted is None:
+        raise VisionWeightsError(
+            f"vision.pretrained is the file {config.pretrained}: a file of tensors does not say which activation it "
+            "was trained with. Set vision.quick_gelu to true for OpenAI's weights (model name with -quickgelu), to "
+            "false for those trained with GELU."
+        )
+    if wanted != model_quick_gelu:
+        raise VisionWeightsError(
+            f"The weights {config.pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, the model "
+            f"{config.model!r} computes {'QuickGELU' if model_quick_gelu else 'GELU'}: features would be silently "
+            f"wrong. Use the model name {'with' if wanted else 'without'} '-quickgelu'."
+        )
+
+
+def _tower(model: nn.Module, card: Mapping[str, Any], config: VisionConfig, source: str) -> VisionTower:
+    visual = _plain_vit(model.visual, source)
+    preprocess = open_clip.get_model_preprocess_cfg(model)
+    architecture = TowerArchitecture(
+        embed_dim=int(card["embed_dim"]),
+        quick_gelu=bool(card.get("quick_gelu", False)),
+        vision_cfg={**card["vision_cfg"], "image_size": config.input_px},
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+    )
+    return VisionTower(visual, architecture, config.trainable_blocks)
+
+
+def _plain_vit(visual: object, source: str) -> VisionTransformer:
+    if not isinstance(visual, VisionTransformer) or not isinstance(visual.patch_dropout, nn.Identity):
+        raise VisionWeightsError(
+            f"The vision tower of {source} is a {type(visual).__name__}; expected a plain open_clip VisionTransformer "
+            "without patch dropout: choose a ViT."
+        )
+    return visual

@@ -1,0 +1,80 @@
+"""The feature worker.
+
+A batch of photographs with their class maps to visual representations. A plain class, hosted by Ray Data or by a loop.
+
+What is predicted from the features belongs to `inference`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from geo_pipeline.geosurge.config import InferenceConfig
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
+from geo_pipeline.imagery.crops import centre_crop, ten_crop
+
+
+class FeatureWorker:
+    """Loads a checkpoint once, then maps tables. `threads` sets torch's CPU threads; None leaves them."""
+
+    def __init__(
+        self,
+        checkpoint_dir: Path | str,
+        inference: InferenceConfig | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.inference = inference or InferenceConfig()
+        self.model = GeoSurge.from_pretrained(checkpoint_dir, device=device)
+        self.device = self.model.geography.log_scale_P.device
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A table with image_id, jpeg, class_map_png to one with image_id and feature.
+
+        The mean of the crops' unit features, not normalised again.
+
+        Raises PairError naming the images that have no class map: none is invented.
+        """
+        ids, maps = batch["image_id"].to_pylist(), batch["class_map_png"].to_pylist()
+        missing = [image_id for image_id, png in zip(ids, maps, strict=True) if png is None]
+        if missing:
+            raise PairError(
+                f"{len(missing)} of {len(ids)} images have no class map: {', '.join(missing[:10])}. Expected one for "
+                "each; segment them first."
+            )
+        vectors = self._features([jpeg.as_py() for jpeg in batch["jpeg"]], maps)
+        offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
+        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
+        return pa.table({"image_id": pa.array(ids, pa.string()), "feature": column})
+
+    @torch.inference_mode()
+    def _features(self, jpegs: list[bytes], class_map_pngs: list[bytes]) -> np.ndarray:
+        """Mean unit features (B, D), `inference.batch` crops at a time."""
+        vision, dim = self.model.config.vision, self.model.config.embedding_dim
+        per_image = 10 if self.inference.crops == "ten" else 1
+        size = max(1, self.inference.batch // per_image)
+        means = [np.zeros((0, dim), np.float32)]
+        for start in range(0, len(jpegs), size):
+            pairs = zip(jpegs[start : start + size], class_map_pngs[start : start + size], strict=True)
+            cut = [
+                crop
+                for jpeg, png in pairs
+                for crop in crops(decode_pair(jpeg, png, vision.resize_px), vision.input_px, self.inference)
+            ]
+            pixels_BCHW, maps_BHW = stack_pairs(cut)
+            features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
+            means.append(features_BD.unflatten(0, (-1, per_image)).mean(dim=1).cpu().numpy())
+        return np.concatenate(means)
+
+
+def crops(pair: Pair, side_px: int, inference: InferenceConfig) -> list[Pair]:
+    """The crops of an image and its map: ten (four corners and centre, each mirrored) or the centre."""
+    if inference.crops == "centre":
+        return [centre_crop(*pair, side_px)]
+    images, class_maps = ten_crop(*pair, side_px)
+    return list(zip(images, class_maps, strict=True))

@@ -1,0 +1,171 @@
+"""Turns the bytes of any photograph into a canonical image, or says why not.
+
+Canonical: upright, RGB, shorter side as configured (larger and smaller images alike), JPEG without any tag. What can
+be read right is: CMYK, 16-bit, palette, transparent (over white) and animated images (first frame). Crops belong to
+`crops`.
+"""
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from geo_pipeline.imagery.exif import orientation
+from geo_pipeline.imagery.file_kind import first_bytes_kind, is_cut_short, photograph_formats
+from geo_pipeline.imagery.fingerprints import perceptual_hash, sha256_hex
+
+__all__ = ["Canonical", "ImageRejected", "canonical_image", "decode_rgb", "first_bytes_kind"]
+
+MAX_PIXELS = 120_000_000
+"""Largest image that is decoded: 360 MB as RGB. More is taken for a decompression bomb."""
+MAX_ASPECT = 20.0
+"""Longest side over shortest; beyond it the canonical image would be a ribbon of any length."""
+
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    struct.error,
+)
+"""What Pillow's decoders raise on damaged files."""
+
+_UPRIGHT: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageRejected(ValueError):  # noqa: N818 - the word of the quarantine table
+    """An image that cannot be used: `reason` is a machine word, `detail` says to a person what was found."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """A canonical image: `jpeg` bytes, their size in pixels, and two fingerprints (of source bytes; of the look)."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    sha256: str
+    phash: int
+
+
+def canonical_image(data: bytes, shorter_side: int, quality: int, max_pixels: int = MAX_PIXELS) -> Canonical:
+    """Decode, turn upright, resize so that the shorter side has `shorter_side` pixels, and encode as JPEG of `quality`.
+
+    Raises `ImageRejected` with one of the reasons zero_bytes, heif_unsupported, unreadable, truncated,
+    decompression_bomb, extreme_aspect.
+    """
+    kind = first_bytes_kind(data)
+    if kind == "empty":
+        raise ImageRejected("zero_bytes", "The file is empty.")
+    upright = _read_upright(data, kind, shorter_side, max_pixels)
+    width, height = canonical_size(upright.width, upright.height, shorter_side)
+    if (width, height) != upright.size:
+        upright = upright.resize((width, height), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    upright.save(buffer, "JPEG", quality=quality, subsampling=0)  # full colour resolution: the images are small
+    return Canonical(buffer.getvalue(), width, height, sha256_hex(data), perceptual_hash(upright))
+
+
+def canonical_size(width: int, height: int, shorter_side: int) -> tuple[int, int]:
+    """Width and height after scaling the shorter side to `shorter_side` pixels; the shape stays what it was."""
+    scale = shorter_side / min(width, height)
+    return max(shorter_side, round(width * scale)), max(shorter_side, round(height * scale))
+
+
+def decode_rgb(jpeg: bytes) -> NDArray[np.uint8]:
+    """Pixels of a canonical image, uint8 [height, width, 3]. Only for images that `canonical_image` wrote."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) -> Image.Image:
+    """Open, check the size before any pixel is decoded, decode the first frame, turn it upright, make it RGB."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own warnings (size, damaged tags) are judged here instead
+            with Image.open(io.BytesIO(data), formats=photograph_formats()) as image:
+                _check_size(image, max_pixels)
+                if image.format == "JPEG" and image.mode in ("RGB", "L"):
+                    image.draft(
+                        image.mode, (2 * shorter_side, 2 * shorter_side)
+                    )  # decode at 1/2, 1/4 or 1/8 when far larger
+                image.load()
+                turn = _UPRIGHT.get(orientation(image))  # asked last: Pillow turns a TIFF by itself while loading
+                upright = image.copy() if turn is None else image.transpose(turn)
+            return _as_rgb(upright)
+    except UnidentifiedImageError as error:
+        raise _unopened(data, kind) from error
+    except Image.DecompressionBombError as error:
+        raise ImageRejected("decompression_bomb", f"{error}") from error
+    except MemoryError as error:
+        raise ImageRejected(
+            "decompression_bomb", f"A {kind} file of {len(data)} bytes asks for too much memory."
+        ) from error
+    except ImageRejected:
+        raise
+    except _DECODER_ERRORS as error:
+        cut = "truncated" in str(error) or is_cut_short(data, kind)
+        words = f"{kind} file of {len(data)} bytes: {error}"
+        raise ImageRejected("truncated" if cut else "unreadable", words) from error
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageRejected(
+            "decompression_bomb",
+            f"Found {width} x {height} pixels; at most {max_pixels} are decoded. Shrink the image.",
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageRejected("extreme_aspect", f"Found {width} x {height} pixels, a ribbon and no photograph.")
+
+
+def _unopened(data: bytes, kind: str) -> ImageRejected:
+    """Why no decoder took the file."""
+    if kind == "heif":
+        return ImageRejected("heif_unsupported", "A HEIF file, and Pillow has no decoder for it. Convert it to JPEG.")
+    if is_cut_short(data, kind):
+        return ImageRejected("truncated", f"A {kind} file of {len(data)} bytes that ends too early.")
+    return ImageRejected("unreadable", f"{len(data)} bytes that begin as {kind}; no image decoder takes them.")
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB: deep greys scaled (not clipped), transparency over white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_grey_8bit(np.asarray(image))).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_8bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey values of 16 or 32 bits, or floating, as 8 bits. White is 65535 in 16 bits; floats up to 1 are fractions."""
+    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(grey.max(initial=0.0))
+    if values.dtype.kind == "f":
+        white = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
+    else:
+        white = 65535.0 if top <= 65535.0 else top
+    return np.clip(np.rint(grey * (255.0 / white)), 0, 255).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""The generation paradigm: photographs in, text answers out, coordinates parsed strictly; one row per photograph.
+
+Greedy decoding until the end of turn. The raw answer is kept; an answer without a coordinate is a row with null
+coordinates and its reason. Only the canonical JPEG's pixels are read: no EXIF, no ids.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from geo_pipeline.contracts.contract import load as load_contract
+from geo_pipeline.imagery.decode import decode_rgb
+from geo_pipeline.lvlm.answers import parse_coordinate
+from geo_pipeline.lvlm.config import LvlmConfig
+from geo_pipeline.lvlm.model import LoadedLvlm, load
+from geo_pipeline.lvlm.prompts import encode, generation_prompt
+
+METHOD = "generation"
+
+
+class GenerationPredictor:
+    """Loads the model once; then `predictor(table[image_id, jpeg])` gives rows of the `predictions` contract."""
+
+    def __init__(self, config: LvlmConfig, method: str = METHOD) -> None:
+        self.config = config
+        self.method = method
+        self.lvlm = load(config)
+
+    def __call__(self, queries: pa.Table) -> pa.Table:
+        """One row per query: coordinates, or null and `failure`; `raw_answer` always."""
+        rows: list[dict[str, object]] = []
+        for start in range(0, queries.num_rows, self.config.batch):
+            part = queries.slice(start, self.config.batch)
+            images = [decode_rgb(jpeg) for jpeg in part["jpeg"].to_pylist()]
+            answers = generate_answers(self.lvlm, images)
+            for image_id, answer in zip(part["image_id"].to_pylist(), answers, strict=True):
+                parsed = parse_coordinate(answer)
+                rows.append(
+                    {
+                        "image_id": image_id,
+                        "method": self.method,
+                        "lat_deg": parsed.lat_deg,
+                        "lon_deg": parsed.lon_deg,
+                        "failure": parsed.failure,
+                        "raw_answer": answer,
+                    }
+                )
+        return pa.Table.from_pylist(rows, schema=load_contract("predictions").arrow_schema)
+
+
+def generate_answers(lvlm: LoadedLvlm, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+    """Greedy answers of one batch of photographs, in order, without special tokens."""
+    if not images:
+        return []
+    batch = encode(lvlm, [generation_prompt(image) for image in images]).to(lvlm.device)
+    with torch.inference_mode():
+        sequences_BT = lvlm.model.generate(**batch.model_inputs(with_positions=False))
+    new_BT = sequences_BT[:, batch.token_ids_BT.shape[1] :]
+    return list(lvlm.tokenizer.batch_decode(new_BT, skip_special_tokens=True))

@@ -1,0 +1,45 @@
+"""The retrieval paradigm (GeoRouter's g_ret).
+
+The coordinate of the best reference photograph, with the K best as candidates.
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geo_pipeline.methods.method import Method, Reads
+
+IDENTITY = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
+
+
+def _queries(reads: Reads, query_set: str) -> pa.Table:
+    images, features = reads.table("images", query_set, IDENTITY), reads.table("features", query_set)
+    rows = pc.index_in(images["image_id"], features["image_id"].combine_chunks())
+    return images.append_column("feature", features["feature"].combine_chunks().take(rows.combine_chunks()))
+
+
+def _arguments(reads: Reads) -> Mapping[str, object]:
+    return {
+        "checkpoint_dir": reads.checkpoint("geosurge_checkpoint"),
+        "inference": reads.profile.inference,
+        "gallery": reads.reference_features(),
+    }
+
+
+RETRIEVAL = Method(
+    name="retrieval",
+    title="Retrieval (best reference)",
+    paradigm="retrieval",
+    description=(
+        "The retrieval paradigm's answer: the coordinate of the reference photograph that fits best by cell "
+        "and by look, with its K candidates."
+    ),
+    asset="retrieval_predictions",
+    upstream=("geosurge_checkpoint", "reference_gallery", "images", "features"),
+    implementation="geo_pipeline.geosurge.retrieval:RetrievalPredictor",
+    queries=_queries,
+    arguments=_arguments,
+    rooms=("geosurge", "earth"),
+    settings=lambda profile: profile.inference,
+)

@@ -1,0 +1,112 @@
+"""The assets `geosurge_checkpoint` (the trained network).
+
+`features` (what it sees in each image) and `reference_gallery`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.orchestration.artifacts import ALL, checkpoint, manifest, table
+from geo_pipeline.orchestration.shards import Shards
+from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards
+from geo_pipeline.profiles.profile import Profile
+
+TRAIN = "geo_pipeline.geosurge.training:train"
+WORKER = "geo_pipeline.geosurge.worker:FeatureWorker"
+CHECKPOINT = "geosurge_checkpoint"
+
+
+def geosurge_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
+    """Training, features, gallery."""
+    return (
+        _checkpoint(profile),
+        _features(profile, shards),
+        manifest_stage(
+            "reference_gallery",
+            "Reference gallery",
+            "The reference photographs as retrieval searches them: the list of their images and features.",
+            "geosurge",
+            ("images", "features"),
+            shards.reference,
+        ),
+    )
+
+
+def _checkpoint(profile: Profile) -> Stage:
+    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        training = step.compute.train(
+            TRAIN,
+            {
+                "images": step.listed_paths("image_manifest", "images"),
+                "segmentations": step.listed_paths("segmentation_manifest", "segmentations"),
+                "hierarchy_table": step.path("geocells"),
+                "config": profile.geosurge,
+                "out_dir": step.building(),
+            },
+            lambda row: step.log(epoch_line(row)),
+        )
+        yield Made(ALL, {"training_curves": training.curves}, notes=training.metrics)
+
+    return Stage(
+        name=CHECKPOINT,
+        title="GeoSURGE checkpoint",
+        description=(
+            "GeoSURGE, trained: a network that places a photograph and every geocell in one space, from "
+            "the look of the photograph and the map "
+            "of what is in it."
+        ),
+        group="geosurge",
+        kinds=("pytorch", "ray"),
+        keys=(ALL,),
+        partitioned=False,
+        inputs=lambda key: (manifest("image_manifest"), manifest("segmentation_manifest"), table("geocells")),
+        outputs=lambda key: (checkpoint(CHECKPOINT), table("training_curves", CHECKPOINT)),
+        make=make,
+        rooms=("geosurge", "earth", "imagery.crops", "imagery.decode"),
+        settings=(profile.geosurge, profile.compute.training_settings()),
+        heavy=True,
+    )
+
+
+def _features(profile: Profile, shards: Shards) -> Stage:
+    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        def read(key: str) -> pa.Table:
+            images, maps = (
+                step.table("images", key, ["image_id", "jpeg"]),
+                step.table("segmentations", key, ["image_id", "class_map_png"]),
+            )
+            rows = pc.index_in(images["image_id"], maps["image_id"].combine_chunks()).combine_chunks()
+            return images.append_column("class_map_png", maps["class_map_png"].combine_chunks().take(rows))
+
+        kwargs = {"checkpoint_dir": step.checkpoint(CHECKPOINT), "inference": profile.inference}
+        for key, parts in mapped_shards(step, keys, read, WORKER, kwargs):
+            yield Made(key, {"features": pa.concat_tables(parts) if parts else load("features").empty()})
+
+    return Stage(
+        name="features",
+        title="Features",
+        description=(
+            "What GeoSURGE sees in each photograph, as one vector: compared with geocells it gives a place, "
+            "with other photographs a likeness."
+        ),
+        group="geosurge",
+        kinds=("parquet", "pytorch", "ray"),
+        keys=shards.all,
+        partitioned=True,
+        inputs=lambda key: (table("images", key), table("segmentations", key), checkpoint(CHECKPOINT)),
+        outputs=lambda key: (table("features", key),),
+        make=make,
+        rooms=("geosurge", "imagery.crops", "imagery.decode"),
+        settings=(profile.inference, profile.compute.byte_settings()),
+        heavy=True,
+    )
+
+
+def epoch_line(row: dict[str, object]) -> str:
+    """What a training loop reported, as one line."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+    )

@@ -1,0 +1,59 @@
+"""One predictions asset per entry of METHODS: its answer to every query image, one row each."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.methods.method import Method
+from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest, table
+from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.shards import Shards
+from geo_pipeline.orchestration.stage import Made, Stage, Step, mapped_shards, prediction
+from geo_pipeline.profiles.profile import Profile
+
+MANIFESTS = ("image_manifest", "segmentation_manifest", "reference_gallery")
+
+
+def prediction_stage(method: Method, methods: dict[str, Method], profile: Profile, shards: Shards) -> Stage:
+    """The predictions of one method."""
+    keys = shards.benchmarks if method.query_sets == "benchmarks" else shards.query_sets
+
+    def inputs(key: str) -> tuple[Artifact, ...]:
+        return tuple(_input(asset, key, methods) for asset in method.upstream)
+
+    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        place = step.compute if method.remote else InProcessCompute(profile.compute)
+
+        def read(key: str) -> pa.Table:
+            return method.queries(step, key)
+
+        for key, parts in mapped_shards(step, keys, read, method.implementation, method.arguments(step), place):
+            yield Made(key, {"predictions": pa.concat_tables(parts) if parts else load("predictions").empty()})
+
+    return Stage(
+        name=method.asset,
+        title=f"Predictions: {method.title}",
+        description=method.description,
+        group="predictions" if method.paradigm != "router" else "routing",
+        kinds=("parquet", "pytorch", "ray") if method.remote else ("parquet",),
+        keys=keys,
+        partitioned=True,
+        inputs=inputs,
+        outputs=lambda key: (prediction(method, key),),
+        make=make,
+        rooms=method.rooms,
+        settings=(method.settings(profile), profile.compute.byte_settings()),
+        heavy=method.remote,
+    )
+
+
+def _input(asset: str, key: str, methods: dict[str, Method]) -> Artifact:
+    for method in methods.values():
+        if method.asset == asset:
+            return prediction(method, key)
+    if asset in MANIFESTS:
+        return manifest(asset)
+    if asset.endswith("_checkpoint"):
+        return checkpoint(asset)
+    return table(asset) if asset == "geocells" else table(asset, key)

@@ -1,0 +1,245 @@
+"""The assets `benchmark_scores` (per benchmark) and `benchmark_report` (Markdown and HTML)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geo_pipeline.benchmarks.benchmark import Benchmark
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.methods.method import Method
+from geo_pipeline.orchestration.artifacts import ALL, Artifact, table
+from geo_pipeline.orchestration.shards import Shards
+from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
+from geo_pipeline.profiles.profile import Profile
+from geo_pipeline.scoring.accuracy import Score, score_errors
+from geo_pipeline.scoring.report_inputs import (
+    BenchmarkLine,
+    MethodLine,
+    ReportContext,
+    ReportInputs,
+    count_reasons,
+    count_sets,
+    judge,
+)
+from geo_pipeline.scoring.routing import oracle_errors, routing_accuracy
+
+TRUTH_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg")
+ORACLE = "oracle"
+PARADIGM_WORD = {
+    "guess": "guess",
+    "cells": "retrieval",
+    "retrieval": "retrieval",
+    "generation": "generation",
+    "router": "router",
+}
+REPORT = Artifact("report", "benchmark_report")
+
+
+def scores_stage(
+    methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards
+) -> Stage:
+    """The scores of every method on a benchmark."""
+
+    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        for key in keys:
+            truth = step.table("catalogue", columns=TRUTH_COLUMNS, where=("shard", key))
+            predictions = pa.concat_tables([step.predictions(name, key) for name in methods])
+            scores, routing = score_benchmark(benchmarks[key], methods, predictions, truth, profile)
+            yield Made(key, {"scores": scores, "routing_scores": routing}, notes={"images": truth.num_rows})
+
+    return Stage(
+        name="benchmark_scores",
+        title="Scores",
+        description=(
+            "How often each method is within 1, 25, 200, 750 and 2500 km on each benchmark, with "
+            "intervals; an image without an answer counts "
+            "as wrong at every distance."
+        ),
+        group="reports",
+        kinds=("parquet",),
+        keys=shards.benchmarks,
+        partitioned=True,
+        inputs=lambda key: (
+            table("catalogue", where=("shard", key)),
+            *(prediction(method, key) for method in methods.values()),
+        ),
+        outputs=lambda key: (table("scores", key), table("routing_scores", key)),
+        make=make,
+        rooms=(
+            "scoring.accuracy",
+            "scoring.routing",
+            "scoring.report_inputs",
+            "orchestration.assets.reports",
+            "earth.distance",
+        ),
+        settings=(profile.distance, [benchmarks[name] for name in shards.benchmarks], list(methods)),
+    )
+
+
+def score_benchmark(
+    benchmark: Benchmark, methods: dict[str, Method], predictions: pa.Table, truth: pa.Table, profile: Profile
+) -> tuple[pa.Table, pa.Table]:
+    """The tables `scores` and `routing_scores` of one benchmark.
+
+    Every row of `truth` counts; an image without a prediction is a failure.
+    """
+    judged = judge(benchmark.name, predictions, truth, profile.distance)
+    errors = {name: judged.filter(pc.equal(judged["method"], name)).sort_by("image_id") for name in methods}
+    km = {name: rows["error_km"].to_numpy() for name, rows in errors.items() if rows.num_rows}
+    authors = truth.sort_by("image_id")["author"].to_pylist()
+    unanswered = np.full(truth.num_rows, np.inf)
+    retrieval, generation = km.get("retrieval", unanswered), km.get("generation", unanswered)
+    all_km = {name: km.get(name, unanswered) for name in methods} | {ORACLE: oracle_errors(retrieval, generation)}
+    rows = []
+    for name, error_km in all_km.items():
+        score = score_errors(error_km, authors, benchmark.thresholds_km, profile.distance)
+        rows += [_score_row(benchmark.name, name, score, threshold) for threshold in benchmark.thresholds_km]
+    routed = []
+    for name, method in methods.items():
+        if method.paradigm == "router" and errors[name].num_rows:
+            chose_generation = np.array([chosen == "generation" for chosen in errors[name]["chosen"].to_pylist()])
+            for threshold, eligible, correct in routing_accuracy(
+                retrieval, generation, chose_generation, benchmark.thresholds_km
+            ):
+                accuracy = correct / eligible if eligible else None
+                routed.append(
+                    {
+                        "benchmark": benchmark.name,
+                        "method": name,
+                        "threshold_km": threshold,
+                        "eligible": eligible,
+                        "correct": correct,
+                        "accuracy": accuracy,
+                    }
+                )
+    return (
+        pa.Table.from_pylist(rows, schema=load("scores").arrow_schema),
+        pa.Table.from_pylist(routed, schema=load("routing_scores").arrow_schema),
+    )
+
+
+def _score_row(benchmark: str, method: str, score: Score, threshold: float) -> dict[str, object]:
+    low, high = score.interval_95[threshold]
+    return {
+        "benchmark": benchmark,
+        "method": method,
+        "threshold_km": threshold,
+        "distance": score.distance,
+        "count": score.count,
+        "failures": score.failures,
+        "accuracy": score.accuracy[threshold],
+        "low": low,
+        "high": high,
+        "median_km": score.median_km,
+    }
+
+
+def report_stage(
+    methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards
+) -> Stage:
+    """The report."""
+    curve_names = ("geosurge_checkpoint", *(method.checkpoint for method in methods.values() if method.checkpoint))
+    quarantine_keys = (ALL, *shards.all)
+
+    def inputs(key: str) -> tuple[Artifact, ...]:
+        return (
+            table("catalogue"),
+            table("coverage"),
+            table("georouting"),
+            *(table("quarantine", shard) for shard in quarantine_keys),
+            *(table("training_curves", name) for name in curve_names),
+            *(table(name, benchmark) for benchmark in shards.benchmarks for name in ("scores", "routing_scores")),
+            *(prediction(method, benchmark) for benchmark in shards.benchmarks for method in methods.values()),
+        )
+
+    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.scoring.report import write_report
+
+        paths = write_report(
+            report_inputs(step, methods, benchmarks, profile, shards, curve_names, quarantine_keys), step.building()
+        )
+        yield Made(ALL, notes={"figures": len(paths.figures)})
+
+    return Stage(
+        name="benchmark_report",
+        title="Benchmark report",
+        description=(
+            "The report to read first: every method on every benchmark with intervals and figures, what "
+            "routing brings, and what data and networks these are."
+        ),
+        group="reports",
+        kinds=("markdown", "html"),
+        keys=(ALL,),
+        partitioned=False,
+        inputs=inputs,
+        outputs=lambda key: (REPORT,),
+        make=make,
+        rooms=("scoring", "orchestration.assets.reports"),
+        settings=(
+            profile.statement,
+            profile.name,
+            profile.seed,
+            [benchmarks[name] for name in shards.benchmarks],
+            report_context(methods, benchmarks, profile),
+        ),
+    )
+
+
+def report_context(methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile) -> ReportContext:
+    """What no table holds."""
+    lines = [MethodLine(method.name, method.title, PARADIGM_WORD[method.paradigm]) for method in methods.values()]
+    return ReportContext(
+        profile=profile.name,
+        seed=profile.seed,
+        statement=profile.statement,
+        methods=(*lines, MethodLine(ORACLE, "Oracle (better of the two)", "oracle")),
+        benchmarks=tuple(
+            BenchmarkLine(each.name, each.title, each.published, each.notes)
+            for each in map(benchmarks.__getitem__, profile.benchmarks)
+        ),
+        models=(
+            ("Segmentation", profile.segmentation.model),
+            ("Vision tower of GeoSURGE", profile.geosurge.vision.model),
+            ("Generation and router", profile.lvlm.model),
+        ),
+        distance=profile.distance,
+        crops=profile.inference.crops,
+        score_rule=profile.inference.score,
+    )
+
+
+def report_inputs(
+    step: Step,
+    methods: dict[str, Method],
+    benchmarks: dict[str, Benchmark],
+    profile: Profile,
+    shards: Shards,
+    curve_names: Sequence[str],
+    quarantine_keys: Sequence[str],
+) -> ReportInputs:
+    """Every table of the report."""
+    from geo_pipeline.scoring.published import published_rows
+
+    catalogue = step.table("catalogue")
+    judged = []
+    for name in shards.benchmarks:
+        truth = catalogue.filter(pc.equal(catalogue["shard"], name)).select(list(TRUTH_COLUMNS))
+        judged.append(
+            judge(
+                name, pa.concat_tables([step.predictions(method, name) for method in methods]), truth, profile.distance
+            )
+        )
+    return ReportInputs(
+        context=report_context(methods, benchmarks, profile),
+        scores=pa.concat_tables([step.table("scores", name) for name in shards.benchmarks]),
+        routing_scores=pa.concat_tables([step.table("routing_scores", name) for name in shards.benchmarks]),
+        judged=pa.concat_tables(judged),
+        coverage=step.table("coverage"),
+        split_sizes=count_sets(catalogue),
+        quarantine_counts=count_reasons(pa.concat_tables([step.table("quarantine", key) for key in quarantine_keys])),
+        georouting=step.table("georouting"),
+        training_curves={name: step.table("training_curves", name) for name in curve_names},
+        published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},
+    )

@@ -1,0 +1,52 @@
+"""Code versions that cannot be forgotten.
+
+A hash of the syntax trees of the modules that make an asset's bytes, and of its settings.
+
+Comments, docstrings and layout change nothing. Which modules count is declared by each stage; the settings come from
+the profile.
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+import geo_pipeline
+from geo_pipeline.orchestration.artifacts import digest
+
+PACKAGE_ROOT = Path(geo_pipeline.__path__[0])
+
+
+def code_version(rooms: tuple[str, ...], settings: object) -> str:
+    """The version of an asset made by `rooms` (modules or packages, such as "earth.partition") with `settings`."""
+    return digest({"code": {room: _room_hash(room) for room in rooms}, "settings": settings})[:16]
+
+
+@functools.cache
+def _room_hash(room: str) -> str:
+    place = PACKAGE_ROOT.joinpath(*room.split("."))
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    if not all(path.is_file() for path in files):
+        raise FileNotFoundError(
+            f"found no module geo_pipeline.{room}, expected one: a stage names it as the code that makes its bytes"
+        )
+    hasher = hashlib.sha256()
+    for path in files:
+        hasher.update(path.relative_to(PACKAGE_ROOT).as_posix().encode())
+        hasher.update(meaning(path.read_text(encoding="utf-8")).encode())
+    return hasher.hexdigest()[:32]
+
+
+def meaning(source: str) -> str:
+    """The syntax tree of a module as text, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return ast.dump(tree)

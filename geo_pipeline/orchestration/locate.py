@@ -1,0 +1,160 @@
+"""`geo-pipeline locate`: a user's photographs through the same worker classes that the lineage uses, in this process.
+
+Needs a home with checkpoints and a gallery that are up to date; trains nothing and writes nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.imagery.decode import canonical_image
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.methods.router import router_inputs, top_references
+from geo_pipeline.orchestration.assets import all_stages
+from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.lineage import Freshness
+from geo_pipeline.orchestration.stage import Step
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.profile import Profile
+
+SHOWN_REFERENCES = 5
+ROUTER = METHODS["router"]
+
+
+def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[dict[str, Any]]:
+    """One dictionary per image: `image`, `retrieval`, `generation`, `router`, `references`.
+
+    Raises StaleInputError when the home's checkpoints or gallery are missing or stale, ImageRejected for an image
+    that cannot be read.
+    """
+    lineage = all_stages(profile, METHODS, BENCHMARKS)
+    stage = lineage.stages[ROUTER.asset]
+    Freshness(lineage, home).refuse_stale(stage, stage.keys[:1])
+    step = Step(stage, profile, home, InProcessCompute(profile.compute), {}, lambda line: None)
+    queries = _queries(profile, images)
+    maps = _run(
+        step,
+        "geo_pipeline.segmentation.worker:SegmentationWorker",
+        {"config": profile.segmentation},
+        queries.select(["image_id", "jpeg"]),
+    )
+    pairs = queries.select(["image_id", "jpeg"]).append_column("class_map_png", maps["class_map_png"])
+    checkpoint_dir = step.checkpoint("geosurge_checkpoint")
+    features = _run(
+        step,
+        "geo_pipeline.geosurge.worker:FeatureWorker",
+        {"checkpoint_dir": checkpoint_dir, "inference": profile.inference},
+        pairs,
+    )
+    retrieval = _run(
+        step,
+        METHODS["retrieval"].implementation,
+        METHODS["retrieval"].arguments(step),
+        queries.append_column("feature", features["feature"]),
+    )
+    generation = _run(
+        step,
+        METHODS["generation"].implementation,
+        METHODS["generation"].arguments(step),
+        queries.select(["image_id", "jpeg"]),
+    )
+    asked = router_inputs(
+        queries.select(["image_id", "jpeg"]), retrieval, generation, step.reference_images(top_references(retrieval))
+    )
+    routed = _run(step, ROUTER.implementation, ROUTER.arguments(step), asked)
+    return _answers(step, images, retrieval, generation, routed)
+
+
+def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
+    rows = []
+    for number, path in enumerate(images):
+        image = canonical_image(path.read_bytes(), profile.canonical_px, profile.canonical_quality)
+        rows.append(
+            {
+                "image_id": f"query-{number:06d}",
+                "set_name": "query",
+                "author": None,
+                "lat_deg": 0.0,
+                "lon_deg": 0.0,
+                "jpeg": image.jpeg,
+                "width": image.width,
+                "height": image.height,
+                "sha256": image.sha256,
+                "phash": image.phash,
+                "credit": None,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=load("images").arrow_schema)
+
+
+def _run(step: Step, worker: str, kwargs: Any, rows: pa.Table) -> pa.Table:
+    return pa.concat_tables(step.compute.map_batches(worker, kwargs, [rows]))
+
+
+def _answers(
+    step: Step, images: Sequence[Path], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
+) -> list[dict[str, Any]]:
+    by_id: list[dict[str, dict[str, Any]]] = [
+        {row["image_id"]: row for row in rows.to_pylist()} for rows in (retrieval, generation, routed)
+    ]
+    wanted = {each for ids in retrieval["candidate_ids"].to_pylist() for each in (ids or [])[:SHOWN_REFERENCES]}
+    credits = dict(
+        pair
+        for key in step.listed("image_manifest", "images")
+        for pair in _pairs(step.home.read_table("images", key, ["image_id", "credit"], ids=sorted(wanted)))
+    )
+    answers = []
+    for number, path in enumerate(images):
+        found, said, choice = (rows[f"query-{number:06d}"] for rows in by_id)
+        candidates = zip(
+            found["candidate_ids"] or [],
+            found["candidate_lats_deg"] or [],
+            found["candidate_lons_deg"] or [],
+            strict=True,
+        )
+        answers.append(
+            {
+                "image": path.name,
+                "retrieval": _coordinate(found),
+                "generation": {**_coordinate(said), "raw_answer": said["raw_answer"]},
+                "router": {**_coordinate(choice), "chosen": choice["chosen"], "score": choice["score"]},
+                "references": [
+                    {"image_id": image_id, "lat_deg": lat_deg, "lon_deg": lon_deg, "credit": credits.get(image_id)}
+                    for image_id, lat_deg, lon_deg in list(candidates)[:SHOWN_REFERENCES]
+                ],
+            }
+        )
+    return answers
+
+
+def _pairs(rows: pa.Table) -> list[tuple[str, str | None]]:
+    return list(zip(rows["image_id"].to_pylist(), rows["credit"].to_pylist(), strict=True))
+
+
+def _coordinate(row: dict[str, Any]) -> dict[str, Any]:
+    return {"lat_deg": row["lat_deg"], "lon_deg": row["lon_deg"], "failure": row["failure"]}
+
+
+def location_text(answer: dict[str, Any]) -> str:
+    """One answer for a terminal."""
+
+    def place(found: dict[str, Any]) -> str:
+        return "no answer" if found["lat_deg"] is None else f"{found['lat_deg']:.4f}, {found['lon_deg']:.4f}"
+
+    router = answer["router"]
+    strength = "" if router["score"] is None else f" (score {router['score']:+.2f})"
+    lines = [
+        answer["image"],
+        f"  answer      {place(router)}  by {router['chosen']}{strength}",
+        f"  retrieval   {place(answer['retrieval'])}",
+        f"  generation  {place(answer['generation'])}",
+    ]
+    lines += [
+        f"  reference   {place(each)}  {each['image_id']}" + (f"  {each['credit']}" if each["credit"] else "")
+        for each in answer["references"]
+    ]
+    return "\n".join(lines)

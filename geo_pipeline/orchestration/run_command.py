@@ -1,0 +1,126 @@
+"""`geo-pipeline run`: brings a home up to date with progress on the terminal.
+
+It ends with the benchmark table and the report's path.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from geo_pipeline.orchestration.assembly import Assembly, assemble
+from geo_pipeline.orchestration.compute import InProcessCompute, RayCompute
+from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance
+from geo_pipeline.orchestration.stage import Stage
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.profile import Profile
+
+
+class ProgressDisplay(RunObserver):
+    """One line per asset: its shards, rows and seconds. On a terminal a bar moves while it works."""
+
+    def __init__(self, console: Console, width: int) -> None:
+        self.console = console
+        self.width = width
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[words]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.rows = 0
+        self.reused = 0
+        self.needed = 0
+
+    def stage_begins(self, stage: Stage, needed: Sequence[str]) -> None:
+        """Begin a line, or say that there is nothing to do."""
+        self.rows = self.reused = 0
+        self.needed = len(needed)
+        if not needed:
+            self.console.print(f"{stage.name:<{self.width}}  [dim]up to date[/dim]")
+            return
+        self.task = self.progress.add_task(f"{stage.name:<{self.width}}", total=len(needed), words="")
+
+    def shard_done(self, stage: Stage, key: str, rows: int, reused: bool) -> None:
+        """Move the bar."""
+        self.rows += rows
+        self.reused += reused
+        if self.task is not None:
+            self.progress.update(self.task, advance=1, words=f"{self.rows:,} rows")
+
+    def said(self, stage: Stage, line: str) -> None:
+        """Show an epoch."""
+        if self.task is not None:
+            self.progress.update(self.task, words=line[:80])
+
+    def stage_ends(self, stage: Stage, seconds: float) -> None:
+        """Finish the line."""
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+        shards = f"{self.needed} of {len(stage.keys)} shards, " if stage.partitioned else ""
+        reused = f", {self.reused} reused" if self.reused else ""
+        self.console.print(
+            f"{stage.name:<{self.width}}  {shards}{self.rows:,} rows{reused}  [dim]{seconds:.1f} s[/dim]"
+        )
+
+
+def run_lineage(profile: Profile, folder: Path, selection: str | None, in_process: bool) -> None:
+    """Run what is missing or stale.
+
+    Raises ProfileError when something has to be there first, and whatever a stage raises.
+    """
+    profile.check_start()
+    warnings.filterwarnings("ignore", module="dagster")
+    console = Console()
+    home = Home(folder)
+    home.root.mkdir(parents=True, exist_ok=True)
+    place = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
+    with place as compute:
+        assembly = assemble(profile, home, compute)
+        width = max(len(name) for name in assembly.lineage.stages)
+        display = ProgressDisplay(console, width)
+        console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
+        with local_instance(home, os.environ) as instance, display.progress:  # type: ignore[arg-type]
+            summary = bring_up_to_date(
+                assembly.definitions, assembly.lineage, home, assembly.control, instance, selection, display
+            )
+    if not summary.executed:
+        console.print("nothing to do: everything is up to date")
+    print_results(console, assembly)
+
+
+def print_results(console: Console, assembly: Assembly) -> None:
+    """The benchmark table (percent within each threshold) and where the report lies, as far as they are there."""
+    home, lineage = assembly.home, assembly.lineage
+    for name in lineage.profile.benchmarks:
+        scores = lineage.stages["benchmark_scores"].outputs(name)[0]
+        if home.stored(scores) is None:
+            continue
+        rows = home.examined(scores).to_pylist()
+        thresholds = list(dict.fromkeys(row["threshold_km"] for row in rows))
+        title = f"{lineage.benchmarks[name].title}: {rows[0]['count']} images, % within" if rows else name
+        shown = Table(
+            "method",
+            *(f"{threshold:g} km" for threshold in thresholds),
+            "median km",
+            "failures",
+            title=title,
+            title_justify="left",
+        )
+        for method in dict.fromkeys(row["method"] for row in rows):
+            mine = [row for row in rows if row["method"] == method]
+            values = [f"{100 * row['accuracy']:.1f}" for row in mine]
+            shown.add_row(method, *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
+        console.print(shown)
+    report = lineage.stages["benchmark_report"].outputs("all")[0]
+    if home.stored(report) is not None:
+        console.print(f"report: {home.place(report) / 'index.html'}", soft_wrap=True)

@@ -1,0 +1,133 @@
+"""Bring a home up to date: ask Dagster and the home what is missing or stale, asset by asset, and execute only that.
+
+One run per asset that needs something, over all the shards it needs; used by `geo-pipeline run` and by the jobs of
+the UI.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from geo_pipeline.orchestration.definition import Observer, RunControl
+from geo_pipeline.orchestration.lineage import Lineage
+from geo_pipeline.orchestration.provenance import needed_keys
+from geo_pipeline.orchestration.stage import Stage
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.orchestration.views import refresh_views
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+class CheckFailedError(RuntimeError):
+    """A blocking asset check failed."""
+
+
+class RunObserver(Observer):
+    """An observer of a whole run; this one says nothing."""
+
+    def stage_begins(self, stage: Stage, needed: Sequence[str]) -> None:
+        """A stage will be executed for these keys; none means that it is up to date."""
+
+    def stage_ends(self, stage: Stage, seconds: float) -> None:
+        """A stage was executed."""
+
+
+@dataclass
+class Summary:
+    """What a run did: executed keys by asset."""
+
+    executed: dict[str, list[str]] = field(default_factory=dict)
+
+
+def bring_up_to_date(
+    definitions: dg.Definitions,
+    lineage: Lineage,
+    home: Home,
+    control: RunControl,
+    instance: dg.DagsterInstance,
+    selection: str | None = None,
+    observer: RunObserver | None = None,
+) -> Summary:
+    """Execute what is missing or stale, in the order of the lineage.
+
+    Raises the first error of a stage, or CheckFailedError.
+    """
+    watcher = observer or RunObserver()
+    control.observer = watcher
+    summary = Summary()
+    job = definitions.resolve_implicit_global_asset_job_def()
+    remove_leftovers(home)
+    for name in selected(definitions, lineage, selection):
+        stage = lineage.stages[name]
+        needed = needed_keys(instance, lineage, stage, home)
+        watcher.stage_begins(stage, needed)
+        if needed:
+            started = time.monotonic()
+            control.wanted = frozenset(needed)
+            try:
+                _execute(job, stage, needed, instance)
+            finally:
+                control.wanted = None
+            summary.executed[name] = needed
+            watcher.stage_ends(stage, time.monotonic() - started)
+    refresh_views(home)
+    return summary
+
+
+def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | None) -> list[str]:
+    """The assets of a Dagster selection string, in the order of the lineage; all without one."""
+    if selection is None:
+        return list(lineage.stages)
+    chosen = dg.AssetSelection.from_string(selection).resolve(list(definitions.assets or []))  # type: ignore[arg-type]
+    names = {key.to_user_string() for key in chosen}
+    if not names:
+        raise ValueError(
+            f"found no asset that matches the selection {selection!r}; expected names such as "
+            f"{', '.join(list(lineage.stages)[:3])}"
+        )
+    return [name for name in lineage.stages if name in names]
+
+
+def remove_leftovers(home: Home) -> None:
+    """Delete files that a killed run left beside their place."""
+    for folder in ("tables", "manifests"):
+        for leftover in (home.root / folder).rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
+
+
+def local_instance(home: Home, environment: dict[str, str]) -> dg.DagsterInstance:
+    """The persistent Dagster instance: of DAGSTER_HOME where that is set, else inside the home.
+
+    Telemetry is off in the latter.
+    """
+    if not environment.get("DAGSTER_HOME"):
+        environment["DAGSTER_HOME"] = str(prepare_dagster_home(home))
+    return dg.DagsterInstance.get()
+
+
+def prepare_dagster_home(home: Home) -> Path:
+    """The folder for Dagster inside the home, with its configuration."""
+    folder = home.root / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "dagster.yaml"
+    if not configuration.is_file():
+        configuration.write_text("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n")
+    return folder
+
+
+def _execute(job: dg.JobDefinition, stage: Stage, needed: Sequence[str], instance: dg.DagsterInstance) -> None:
+    key = dg.AssetKey(stage.name)
+    tags = {RANGE_START: needed[0], RANGE_END: needed[-1]} if stage.partitioned else {}
+    part = job.get_subset(asset_selection={key})
+    result = part.execute_in_process(instance=instance, tags=tags, raise_on_error=True, run_config=QUIET)
+    failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    if failed:
+        words = "; ".join(
+            f"{evaluation.asset_key.to_user_string()} {evaluation.check_name}: {evaluation.description}"
+            for evaluation in failed
+        )
+        raise CheckFailedError(f"an asset check failed: {words}")

@@ -1,0 +1,59 @@
+"""The DuckDB file of a home.
+
+One view per table over its Parquet files, by relative path, so that a moved home keeps working.
+"""
+
+import os
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from geo_pipeline.contracts.contract import load, names
+from geo_pipeline.orchestration.storage import Home
+
+DATABASE = "geo_pipeline.duckdb"
+
+
+class NoTablesError(RuntimeError):
+    """SQL was asked of a home that holds no table."""
+
+
+def refresh_views(home: Home) -> None:
+    """Make the DuckDB file anew when a table has appeared that it has no view of; otherwise leave it untouched."""
+    present = [name for name in names() if any((home.root / "tables" / name).rglob("*.parquet"))]
+    database = home.root / DATABASE
+    if not present or (database.is_file() and set(present) <= set(_views(database))):
+        return
+    beside = database.with_name(f".{DATABASE}.{os.getpid()}.part")
+    beside.unlink(missing_ok=True)
+    with duckdb.connect(str(beside)) as connection:
+        connection.execute("SET file_search_path = ?", [str(home.root)])
+        for name in present:
+            pattern = f"tables/{name}/**/*.parquet"
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{pattern}')")
+            comment = load(name).description.replace("'", "''")
+            connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+    beside.replace(database)
+
+
+def query(home: Home, sql: str) -> pa.Table:
+    """Answer a question over the home's tables; reading only.
+
+    Raises NoTablesError, or duckdb.Error for a wrong question.
+    """
+    database = home.root / DATABASE
+    if not database.is_file():
+        raise NoTablesError(
+            f"found no {DATABASE} in {home.root}, expected a home that a run has filled; start with `geo-pipeline run`"
+        )
+    with duckdb.connect(str(database), read_only=True) as connection:
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET file_search_path = ?", [str(home.root)])
+        return connection.execute(sql).to_arrow_table()
+
+
+def _views(database: Path) -> list[str]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        found = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    return [row[0] for row in found]

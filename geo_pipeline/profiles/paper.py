@@ -1,0 +1,87 @@
+"""The papers' size: MP-16 as reference, the public benchmarks, CLIP ViT-L/14-336, OneFormer Swin-L and Qwen2-VL-7B."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from geo_pipeline.earth.partition import PartitionConfig
+from geo_pipeline.georouter.config import RouterConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
+from geo_pipeline.imagery.split import SplitConfig
+from geo_pipeline.lvlm.config import LvlmConfig
+from geo_pipeline.profiles.profile import Profile
+from geo_pipeline.profiles.requirements import NeededFiles
+from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.profiles.sources import FolderSpec
+from geo_pipeline.segmentation.config import SegmentationConfig
+
+STATEMENT = (
+    "The papers' networks and sizes. The published GeoRouter pairs GeoRanker with Gemini 2.5 Flash; this "
+    "run pairs GeoSURGE's retrieval with "
+    "Qwen2-VL, so its rows stand beside the published ones and do not reproduce them."
+)
+REFERENCE_SHARDS = 90
+SHARD_ROWS = 65_536
+
+
+def paper(
+    images: Path, metadata: Path, seed: int = 0, qwen2vl: str | None = None, oneformer: str | None = None
+) -> Profile:
+    """The profile `paper`. `metadata` names each row's set (docs/data.md).
+
+    `qwen2vl` and `oneformer` are local folders instead of the ids.
+    """
+    lvlm = LvlmConfig() if qwen2vl is None else LvlmConfig(model=qwen2vl, revision=None)
+    segmentation = SegmentationConfig() if oneformer is None else SegmentationConfig(model=oneformer, revision=None)
+    geosurge = GeoSurgeConfig()
+    return Profile(
+        name="paper",
+        statement=STATEMENT,
+        seed=seed,
+        source=FolderSpec(images.expanduser().absolute(), metadata.expanduser().absolute()),
+        split=SplitConfig(),
+        reference_shards=REFERENCE_SHARDS,
+        shard_rows=SHARD_ROWS,
+        benchmarks=("im2gps", "im2gps3k", "yfcc4k", "yfcc26k", "gws15k"),
+        canonical_px=384,
+        canonical_quality=92,
+        partition=PartitionConfig(),
+        segmentation=segmentation,
+        geosurge=replace(geosurge, training=replace(geosurge.training, seed=seed)),
+        inference=InferenceConfig(),
+        lvlm=lvlm,
+        router=RouterConfig(lvlm=lvlm, seed=seed),
+        max_rejected_share=0.2,
+        compute=ComputeConfig(
+            batch_rows=256,
+            actors=8,
+            cpus=32,
+            gpus_per_worker=1.0,
+            torch_threads=4,
+            train_threads=4,
+            train_workers=8,
+            wave_mib=8192,
+            stall_s=3600.0,
+        ),
+        needs=(
+            NeededFiles(
+                "Qwen2-VL (generation and router)",
+                lvlm.model,
+                ("config.json", "tokenizer.json", "*.safetensors"),
+                lvlm.revision or "main",
+            ),
+            NeededFiles(
+                "OneFormer (segmentation)",
+                segmentation.model,
+                ("config.json", "*.safetensors"),
+                segmentation.revision or "main",
+            ),
+            NeededFiles(
+                "class list of OneFormer", "shi-labs/oneformer_demo", ("ade20k_panoptic.json",), kind="dataset"
+            ),
+            NeededFiles(
+                "CLIP ViT-L/14-336 of OpenAI through open_clip",
+                "timm/vit_large_patch14_clip_336.openai",
+                ("*.safetensors",),
+            ),
+        ),
+    )

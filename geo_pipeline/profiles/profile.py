@@ -1,0 +1,67 @@
+"""The one frozen configuration of a run.
+
+The values of each size stand in sample.py, photos.py and paper.py; no code branches on a profile.
+"""
+
+from dataclasses import dataclass, field
+
+from geo_pipeline.earth.distance import DistanceKind
+from geo_pipeline.earth.partition import PartitionConfig
+from geo_pipeline.georouter.config import RouterConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
+from geo_pipeline.imagery.split import SplitConfig
+from geo_pipeline.lvlm.config import LvlmConfig
+from geo_pipeline.profiles.requirements import NeededFiles
+from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.profiles.sources import SourceSpec
+from geo_pipeline.segmentation.config import SegmentationConfig
+
+
+class ProfileError(ValueError):
+    """A run cannot start; the message lists everything that is missing or wrong at once."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of the pipeline.
+
+    - `statement`: one or two sentences for the report's reader on what data and networks these are.
+    - `reference_shards`: Dagster shards of the training and reference images; `shard_rows`: about how many images
+      each holds.
+    - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
+    - `max_rejected_share`: more rejected photographs than this share fail the run (rejecting all always does).
+    - `needs`: weights and class lists that must be there before a run.
+    """
+
+    name: str
+    statement: str
+    seed: int
+    source: SourceSpec
+    split: SplitConfig
+    reference_shards: int
+    shard_rows: int
+    benchmarks: tuple[str, ...]
+    canonical_px: int
+    canonical_quality: int
+    partition: PartitionConfig
+    segmentation: SegmentationConfig
+    geosurge: GeoSurgeConfig
+    inference: InferenceConfig
+    lvlm: LvlmConfig
+    router: RouterConfig
+    distance: DistanceKind = "great_circle"
+    max_rejected_share: float = 0.5
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    needs: tuple[NeededFiles, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Everything that has to be there before a run and is not; one line each."""
+        return self.source.missing() + [line for need in self.needs for line in need.missing()]
+
+    def check_start(self) -> None:
+        """Raise ProfileError with everything that is missing, in one message."""
+        lines = self.missing()
+        if lines:
+            raise ProfileError(
+                f"the profile {self.name} cannot start; missing:\n" + "\n".join(f"  - {line}" for line in lines)
+            )

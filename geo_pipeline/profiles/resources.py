@@ -1,0 +1,40 @@
+"""How much of a machine or a cluster a run uses.
+
+What is computed there belongs to the rooms; how it gets there to orchestration.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """None of it changes a byte, except `batch_rows`, `torch_threads` and `train_workers` (order of sums).
+
+    These count as settings.
+
+    - `batch_rows`: rows that a worker gets at once; `actors`: workers side by side; `cpus`: logical CPUs of a local
+      Ray (an actor asks a quarter).
+    - `gpus_per_worker`: of a worker and of a training worker; `wave_mib`: how much input is handed to Ray at a time.
+    - `address`: an existing Ray cluster; the environment's RAY_ADDRESS goes before it, and without either a local one
+      starts.
+    - `stall_s`: seconds without any result after which the run stops with a message.
+    """
+
+    batch_rows: int = 64
+    actors: int = 2
+    cpus: int = 4
+    gpus_per_worker: float = 0.0
+    torch_threads: int = 1
+    train_threads: int = 1
+    train_workers: int = 1
+    wave_mib: int = 1024
+    address: str | None = None
+    stall_s: float = 600.0
+
+    def byte_settings(self) -> tuple[int, ...]:
+        """The values that a computing stage's bytes depend on."""
+        return (self.batch_rows, self.torch_threads)
+
+    def training_settings(self) -> tuple[int, ...]:
+        """The values that a checkpoint's bytes depend on."""
+        return (self.train_threads, self.train_workers)

@@ -1,0 +1,45 @@
+"""A planet as a source of photographs, behind the same interface as a folder of real ones (`imagery.source`)."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from PIL import Image
+
+from geo_pipeline.imagery.source import SourceRecord
+from geo_pipeline.sample_world.config import PlanetConfig
+from geo_pipeline.sample_world.planet import Planet, found
+from geo_pipeline.sample_world.scene import draw
+
+
+@dataclass(frozen=True)
+class PlanetSource:
+    """The photographs of the planet of one seed. Ids are opaque: they say nothing of place, view or order."""
+
+    seed: int
+    config: PlanetConfig = field(default_factory=PlanetConfig)
+
+    @cached_property
+    def planet(self) -> Planet:
+        """The planet, founded at first use."""
+        return found(self.seed, self.config)
+
+    def fingerprint(self) -> str:
+        """Changes when the seed or the mixture changes."""
+        return hashlib.sha256(f"planet:{self.seed}:{self.config}".encode()).hexdigest()
+
+    def records(self) -> Iterator[SourceRecord]:
+        """Every photograph, in the planet's (untelling) order."""
+        for index, photograph in enumerate(self.planet.photographs):
+            image_id = hashlib.sha256(f"photograph:{self.seed}:{index}".encode()).hexdigest()[:16]
+            yield SourceRecord(
+                image_id, str(index), photograph.author, photograph.lat_deg, photograph.lon_deg, photograph.set_name
+            )
+
+    def read(self, locator: str) -> bytes:
+        """The photograph as PNG bytes; `locator` is what `records` gave."""
+        picture = io.BytesIO()
+        Image.fromarray(draw(self.planet, self.planet.photographs[int(locator)]).image).save(picture, "PNG")
+        return picture.getvalue()

@@ -1,0 +1,231 @@
+"""The order and the words of a report, as blocks that know nothing of Markdown or HTML.
+
+Holds what is said and when. Rows belong in `report_tables`, drawings in `figures`, spelling in `report_markdown` and
+`report_html`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from geo_pipeline.scoring.figures import accuracy_figure, curves_figure, routing_figure, winner_map
+from geo_pipeline.scoring.report_inputs import BenchmarkLine, ReportError, ReportInputs
+from geo_pipeline.scoring.report_numbers import method_scores, scored_benchmarks, thresholds, winners
+from geo_pipeline.scoring.report_tables import (
+    TextTable,
+    accuracy_table,
+    coverage_table,
+    gain_table,
+    georouting_table,
+    overview_table,
+    published_table,
+    quarantine_table,
+    routing_table,
+    split_table,
+    threshold_titles,
+)
+
+TITLE = "Geolocalization benchmark report"
+DISTANCES = {
+    "great_circle": "great circle on a sphere of radius 6371 km",
+    "wgs84": "geodesic on the WGS84 ellipsoid",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A section (level 2) or a part of one (level 3). `anchor` is unique in the report."""
+
+    level: int
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text; `lead` marks the statement at the top."""
+
+    text: str
+    lead: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of a name and its value."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """A table under its caption."""
+
+    caption: str
+    table: TextTable
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A drawing; `name` becomes its file name, `alt` says in words what it shows, `draw` gives its PNG bytes."""
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[], bytes]
+
+
+Block = Heading | Paragraph | Facts | TableBlock | FigureBlock
+
+
+def report_blocks(inputs: ReportInputs) -> list[Block]:
+    """All blocks in order. Raises ReportError when nothing was scored."""
+    names = scored_benchmarks(inputs)
+    if not names:
+        raise ReportError(
+            "found an empty table of scores; expected at least one scored benchmark; materialize the predictions first"
+        )
+    lines = {line.name: line for line in inputs.context.benchmarks}
+    blocks: list[Block] = [Paragraph(inputs.context.statement, lead=True), *_overview(inputs)]
+    for name in names:
+        blocks += _benchmark(inputs, lines[name])
+    blocks += [*_routing(inputs, names), *_published(inputs, [lines[name] for name in names])]
+    return [*blocks, *_data(inputs), *_training(inputs), *_protocol(inputs)]
+
+
+def _overview(inputs: ReportInputs) -> list[Block]:
+    limits = ", ".join(f"{limit:g}" for limit in thresholds(inputs))
+    blocks: list[Block] = [
+        Heading(2, "At a glance", "overview"),
+        TableBlock(
+            f"Mean accuracy in percent: the plain mean over {limits} km. The oracle takes the nearer of retrieval and "
+            "generation for every image; it is a bound, not a method. The best method stands bold.",
+            overview_table(inputs),
+        ),
+    ]
+    gains = gain_table(inputs)
+    if gains.rows:
+        caption = (
+            "What routing brings: every router against the better of retrieval and generation on the same images, with "
+            "a 95 % interval of the paired difference."
+        )
+        blocks.append(TableBlock(caption, gains))
+    return blocks
+
+
+def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
+    count = next(iter(method_scores(inputs, line.name).values())).count
+    blocks: list[Block] = [Heading(2, line.title, line.name)]
+    blocks += [Paragraph(note) for note in line.notes]
+    blocks.append(
+        FigureBlock(
+            f"accuracy_{line.name}",
+            f"Accuracy on {line.title} with 95 % intervals.",
+            f"Accuracy of every method on {line.title} at every threshold; the table below holds the same numbers.",
+            partial(accuracy_figure, inputs, line.name),
+        )
+    )
+    blocks.append(
+        TableBlock(
+            f"Accuracy in percent on {count:,} images, with the 95 % interval. A failed image counts as wrong at every "
+            "threshold.",
+            accuracy_table(inputs, line.name),
+        )
+    )
+    if len(winners(inputs, line.name)[1]):
+        blocks.append(
+            FigureBlock(
+                f"winners_{line.name}",
+                f"Who is nearer, at the true place of every image of {line.title}.",
+                "World map in an equirectangular frame; each point is an image, coloured by the nearer paradigm.",
+                partial(winner_map, inputs, line.name),
+            )
+        )
+    return blocks
+
+
+def _routing(inputs: ReportInputs, names: list[str]) -> list[Block]:
+    routed = [name for name in names if routing_table(inputs, name).rows]
+    if not routed:
+        return []
+    titles = {line.name: line.title for line in inputs.context.benchmarks}
+    blocks: list[Block] = [
+        Heading(2, "Routing accuracy", "routing"),
+        Paragraph(
+            "Among the images whose better paradigm lies within the threshold: the share that a router sent to the "
+            "better one. The dashed line is a coin."
+        ),
+        FigureBlock(
+            "routing_accuracy",
+            "Routing accuracy by threshold.",
+            "Routing accuracy of every router at every threshold; the tables below hold the same numbers.",
+            partial(routing_figure, inputs, routed),
+        ),
+    ]
+    for name in routed:
+        caption = f"{titles[name]}: routing accuracy in percent (right / eligible)."
+        blocks.append(TableBlock(caption, routing_table(inputs, name)))
+    return blocks
+
+
+def _published(inputs: ReportInputs, lines: list[BenchmarkLine]) -> list[Block]:
+    shown = [line for line in lines if line.published and inputs.published.get(line.name)]
+    if not shown:
+        return []
+    blocks: list[Block] = [
+        Heading(2, "Published results", "published"),
+        Paragraph(
+            "As printed in the papers, in percent, not recomputed. Papers differ in distance, rounding, training data "
+            "and networks, and print different numbers for the same method; these rows are for orientation."
+        ),
+    ]
+    for line in shown:
+        blocks.append(TableBlock(line.title, published_table(inputs.published[line.name])))
+    return blocks
+
+
+def _data(inputs: ReportInputs) -> list[Block]:
+    blocks: list[Block] = [
+        Heading(2, "Data", "data"),
+        TableBlock("Images per set.", split_table(inputs)),
+        TableBlock("The partition of the Earth into geocells, coarsest first.", coverage_table(inputs)),
+    ]
+    rejected = quarantine_table(inputs)
+    if rejected.rows:
+        blocks.append(TableBlock("Rejected rows, kept in the table quarantine with their reasons.", rejected))
+    else:
+        blocks.append(Paragraph("No row was rejected."))
+    return blocks
+
+
+def _training(inputs: ReportInputs) -> list[Block]:
+    blocks: list[Block] = []
+    if inputs.georouting is not None:
+        blocks.append(TableBlock("What the routers learned from.", georouting_table(inputs.georouting)))
+    curves = {name: table for name, table in inputs.training_curves.items() if table.num_rows}
+    if curves:
+        alt = f"Loss curves of {', '.join(sorted(curves))}."
+        blocks.append(FigureBlock("loss_curves", "Loss over training steps.", alt, partial(curves_figure, curves)))
+    return [Heading(2, "Training", "training"), *blocks] if blocks else []
+
+
+def _protocol(inputs: ReportInputs) -> list[Block]:
+    context = inputs.context
+    pairs = (
+        ("Profile", context.profile),
+        ("Seed", str(context.seed)),
+        ("Distance", DISTANCES.get(context.distance, context.distance)),
+        (
+            "Thresholds",
+            ", ".join(threshold_titles(thresholds(inputs))) + "; an error equal to the threshold is within it",
+        ),
+        ("Denominator", "every image of the benchmark; a failure counts as wrong, with an infinite error"),
+        ("Intervals", "95 % bootstrap over authors where they are known, else over images"),
+        ("Crops", context.crops),
+        ("Cell score", context.score_rule),
+    )
+    blocks: list[Block] = [
+        Heading(2, "Protocol and networks", "protocol"),
+        Facts(pairs),
+        Facts(tuple(context.models)),
+    ]
+    return blocks + [Paragraph(remark) for remark in context.remarks]

@@ -1,0 +1,229 @@
+"""Numbers of the report as rows of text: percent with one decimal, intervals, counts.
+
+Holds the formatting of every table once, for Markdown, HTML and the terminal alike. Order and words around the tables
+belong in `report_content`; reading the numbers belongs in `report_numbers`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from geo_pipeline.scoring.published import PublishedRow
+from geo_pipeline.scoring.report_inputs import ReportInputs
+from geo_pipeline.scoring.report_numbers import (
+    ORACLE,
+    MethodScore,
+    method_scores,
+    router_gain,
+    rows_where,
+    scored_benchmarks,
+    thresholds,
+)
+
+NOT_KNOWN = "–"
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table ready to print. `emphasis` holds (row, column) of cells to stress; columns in `left` are words."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: frozenset[int] = frozenset({0})
+    emphasis: frozenset[tuple[int, int]] = frozenset()
+
+
+def percent(fraction: float | None) -> str:
+    """One decimal, without the sign: 0.4296 is `43.0`."""
+    return NOT_KNOWN if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def kilometres(value: float) -> str:
+    """A distance for reading: `0.42`, `12`, `1,234`; `∞` where at least half of the images failed."""
+    if np.isnan(value):
+        return NOT_KNOWN
+    if np.isinf(value):
+        return "∞"
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def threshold_titles(values: Sequence[float]) -> tuple[str, ...]:
+    """`25 km` for 25.0."""
+    return tuple(f"{value:g} km" for value in values)
+
+
+def _titles(inputs: ReportInputs) -> dict[str, str]:
+    return {line.name: line.title for line in inputs.context.methods}
+
+
+def _best_rows(values: Iterable[float | None], skip: Sequence[bool]) -> set[int]:
+    """Row numbers of the highest value among rows that are not skipped (the oracle is no method)."""
+    kept = {row: value for row, value in enumerate(values) if value is not None and not skip[row]}
+    top = max(kept.values(), default=None)
+    return {row for row, value in kept.items() if value == top}
+
+
+def _accuracy_emphasis(
+    scores: dict[str, MethodScore], limits: Sequence[float], first_column: int
+) -> set[tuple[int, int]]:
+    skip = [name == ORACLE for name in scores]
+    stressed = set()
+    for at, limit in enumerate(limits):
+        best = _best_rows([score.accuracy[limit] for score in scores.values()], skip)
+        stressed |= {(row, first_column + at) for row in best}
+    best = _best_rows([score.mean_accuracy for score in scores.values()], skip)
+    return stressed | {(row, first_column + len(limits)) for row in best}
+
+
+def accuracy_table(inputs: ReportInputs, benchmark: str) -> TextTable:
+    """Accuracy of every method at every threshold with its 95 % interval, the mean, the median error, the failures."""
+    scores, limits, titles = method_scores(inputs, benchmark), thresholds(inputs), _titles(inputs)
+    rows = []
+    for name, score in scores.items():
+        cells = [f"{percent(score.accuracy[k])} ({percent(score.low[k])}–{percent(score.high[k])})" for k in limits]
+        mean, median = percent(score.mean_accuracy), kilometres(score.median_km)
+        rows.append((titles[name], *cells, mean, median, str(score.failures)))
+    columns = ("Method", *threshold_titles(limits), "Mean", "Median, km", "Failed")
+    return TextTable(columns, tuple(rows), emphasis=frozenset(_accuracy_emphasis(scores, limits, 1)))
+
+
+def benchmark_table(inputs: ReportInputs) -> TextTable:
+    """All benchmarks and methods in one table for the terminal: accuracy in percent, mean, failures, images."""
+    limits, titles = thresholds(inputs), _titles(inputs)
+    shown = {line.name: line.title for line in inputs.context.benchmarks}
+    rows: list[tuple[str, ...]] = []
+    emphasis: set[tuple[int, int]] = set()
+    for benchmark in scored_benchmarks(inputs):
+        scores = method_scores(inputs, benchmark)
+        emphasis |= {(len(rows) + row, column) for row, column in _accuracy_emphasis(scores, limits, 2)}
+        for name, score in scores.items():
+            cells = [percent(score.accuracy[limit]) for limit in limits]
+            tail = (percent(score.mean_accuracy), str(score.failures), str(score.count))
+            rows.append((shown[benchmark], titles[name], *cells, *tail))
+    columns = ("Benchmark", "Method", *threshold_titles(limits), "Mean", "Failures", "Images")
+    return TextTable(columns, tuple(rows), left=frozenset({0, 1}), emphasis=frozenset(emphasis))
+
+
+def overview_table(inputs: ReportInputs) -> TextTable:
+    """Mean accuracy of every method on every benchmark, and the plain mean over benchmarks where all are scored."""
+    benchmarks = scored_benchmarks(inputs)
+    shown = {line.name: line.title for line in inputs.context.benchmarks}
+    scores = {benchmark: method_scores(inputs, benchmark) for benchmark in benchmarks}
+    methods = [line for line in inputs.context.methods if any(line.name in scores[name] for name in benchmarks)]
+    means = [
+        [scores[b][line.name].mean_accuracy if line.name in scores[b] else None for b in benchmarks] for line in methods
+    ]
+    if len(benchmarks) > 1:
+        for values in means:
+            values.append(_mean_or_none(values))
+    rows = [(line.title, *(percent(value) for value in values)) for line, values in zip(methods, means, strict=True)]
+    skip = [line.name == ORACLE for line in methods]
+    emphasis = {
+        (row, column + 1)
+        for column in range(len(means[0]) if means else 0)
+        for row in _best_rows([values[column] for values in means], skip)
+    }
+    columns = ("Method", *(shown[name] for name in benchmarks), *(("All",) if len(benchmarks) > 1 else ()))
+    return TextTable(columns, tuple(rows), emphasis=frozenset(emphasis))
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def gain_table(inputs: ReportInputs) -> TextTable:
+    """Every router against the better paradigm: difference in points with interval, p, share of the gap closed."""
+    shown = {line.name: line.title for line in inputs.context.benchmarks}
+    titles, rows = _titles(inputs), []
+    for benchmark in scored_benchmarks(inputs):
+        for line in inputs.context.methods:
+            gain = router_gain(inputs, benchmark, line.name) if line.paradigm == "router" else None
+            if gain is None:
+                continue
+            difference = f"{100 * gain.difference:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+            closed = NOT_KNOWN if gain.closed is None else f"{100 * gain.closed:.0f}"
+            p_value = "< 0.001" if gain.p_value < 0.001 else f"{gain.p_value:.3f}"
+            sent = percent(gain.sent_to_generation)
+            rows.append((shown[benchmark], line.title, titles[gain.better], difference, p_value, closed, sent))
+    columns = (
+        "Benchmark",
+        "Router",
+        "Better paradigm",
+        "Gain in mean accuracy, points",
+        "p",
+        "Gap to oracle closed, %",
+        "Sent to generation, %",
+    )
+    return TextTable(columns, tuple(rows), left=frozenset({0, 1, 2}))
+
+
+def routing_table(inputs: ReportInputs, benchmark: str) -> TextTable:
+    """Routing accuracy per threshold with its counts, and the plain mean of the thresholds that have queries."""
+    limits, rows = thresholds(inputs), []
+    for line in inputs.context.methods:
+        found = {
+            row["threshold_km"]: row for row in rows_where(inputs.routing_scores, benchmark=benchmark, method=line.name)
+        }
+        if not found:
+            continue
+        cells = [_routing_cell(found.get(limit)) for limit in limits]
+        known = [row["accuracy"] for row in found.values() if row["accuracy"] is not None]
+        rows.append((line.title, *cells, percent(float(np.mean(known)) if known else None)))
+    return TextTable(("Router", *threshold_titles(limits), "Average"), tuple(rows))
+
+
+def _routing_cell(row: dict[str, object] | None) -> str:
+    if row is None or row["accuracy"] is None:
+        return NOT_KNOWN
+    return f"{100 * float(str(row['accuracy'])):.1f} ({row['correct']}/{row['eligible']})"
+
+
+def split_table(inputs: ReportInputs) -> TextTable:
+    """Images and authors per set."""
+    rows = [(r["set_name"], f"{r['images']:,}", f"{r['authors']:,}") for r in inputs.split_sizes.to_pylist()]
+    return TextTable(("Set", "Images", "Authors known"), tuple(rows))
+
+
+def quarantine_table(inputs: ReportInputs) -> TextTable:
+    """Rejected rows by stage and reason."""
+    rows = [
+        (r["stage"], r["reason"].replace("_", " "), f"{r['count']:,}") for r in inputs.quarantine_counts.to_pylist()
+    ]
+    return TextTable(("Stage", "Reason", "Rows"), tuple(rows), left=frozenset({0, 1}))
+
+
+def coverage_table(inputs: ReportInputs) -> TextTable:
+    """Cells per partition and the share of images that they cover."""
+    rows = []
+    for r in inputs.coverage.sort_by("partition").to_pylist():
+        share = percent(r["covered"] / r["total"] if r["total"] else None)
+        limits = f"{r['tau_min']:,}–{r['tau_max']:,}"
+        rows.append((str(r["partition"]), limits, f"{r['cells']:,}", share, f"{r['unsplittable_cells']:,}"))
+    columns = ("Partition", "Images per cell", "Cells", "Images covered, %", "Unsplittable cells")
+    return TextTable(columns, tuple(rows))
+
+
+def georouting_table(table: pa.Table) -> TextTable:
+    """What the router learned from: queries, those it may learn from, the share that generation wins."""
+    label, trainable = table.column("label").to_numpy(), np.asarray(table.column("trainable").to_pylist(), dtype=bool)
+    share = percent(float(np.mean(label[trainable] == 1)) if trainable.any() else None)
+    rows = ((f"{table.num_rows:,}", f"{int(trainable.sum()):,}", share),)
+    return TextTable(("Queries", "Used in training", "Generation is nearer, %"), rows, left=frozenset())
+
+
+def published_table(rows: Sequence[PublishedRow]) -> TextTable:
+    """Rows of papers digit by digit as they are printed there, with their source and what is odd about them.
+
+    A row that a paper leaves empty is left out.
+    """
+    rows = [row for row in rows if row.printed]
+    limits = sorted({limit for row in rows for limit in row.printed})
+    cells = []
+    for row in rows:
+        source = f"{row.source}; {row.note}" if row.note else row.source
+        cells.append((row.method, *(row.printed.get(limit, NOT_KNOWN) for limit in limits), source))
+    columns = ("Method", *threshold_titles(limits), "Source")
+    return TextTable(columns, tuple(cells), left=frozenset({0, len(columns) - 1}))

@@ -1,0 +1,26 @@
+"""Configuration of the segmentation stage. Torch-free."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """OneFormer for ADE20K (GeoSURGE section III-B).
+
+    `model` is a Hugging Face id at the pinned `revision`, a local folder, or `sample:oneformer` (in the package).
+    `class_info` is the JSON of class names: a file name inside the folder or, for an id, `<dataset repository>/<file>`.
+    `input_px` is the shorter side that the network sees; None keeps the processor's own resize. `batch` bounds the
+    images of one forward.
+    """
+
+    model: str = "shi-labs/oneformer_ade20k_swin_large"
+    revision: str | None = "main"
+    class_info: str = "shi-labs/oneformer_demo/ade20k_panoptic.json"
+    input_px: int | None = None
+    batch: int = 8
+    classes: int = 150
+
+    @classmethod
+    def sample(cls) -> "SegmentationConfig":
+        """The small OneFormer shipped with the sample world."""
+        return cls(model="sample:oneformer", revision=None, class_info="ade20k_panoptic.json", input_px=64, batch=32)

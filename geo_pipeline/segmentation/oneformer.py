@@ -1,0 +1,147 @@
+"""OneFormer on photographs.
+
+The stock classes of transformers, semantic task, one class map per image at the image's own size.
+
+GeoSURGE section III-B: the map has the image's width and height, its classes are ADE20K's. Bytes and tables belong to
+`class_maps` and `worker`.
+
+Shapes: B images, H x W pixels of one image.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import (
+    AutoTokenizer,
+    OneFormerConfig,
+    OneFormerForUniversalSegmentation,
+    OneFormerImageProcessor,
+    OneFormerProcessor,
+)
+
+from geo_pipeline.sample_world.weights import weights_dir
+from geo_pipeline.segmentation.config import SegmentationConfig
+
+
+class SegmentationModelError(RuntimeError):
+    """OneFormer's weights or their class list are missing or do not fit."""
+
+
+class Segmenter:
+    """Loads the network once.
+
+    `device` None takes CUDA where there is one; `threads` sets torch's CPU threads, None leaves them.
+    """
+
+    def __init__(
+        self, config: SegmentationConfig | None = None, device: str | None = None, threads: int | None = None
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.config = config or SegmentationConfig()
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        source, revision = _source(self.config)
+        self.model = _load_model(source, revision, self.config).to(self.device, torch.float32).eval()
+        self.processor = _load_processor(source, revision, self.config, self.model.config.task_seq_len)
+
+    def segment(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        """uint8 class maps (H, W) of uint8 RGB images (H, W, 3), in the same order.
+
+        Only images of one size share a forward: padding would be stretched into the map by the processor's resize.
+        """
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(
+                    f"Image {index} is {image.shape} of {image.dtype}; expected uint8 (H, W, 3): decode it to RGB "
+                    "first."
+                )
+            by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
+        maps: dict[int, np.ndarray] = {}
+        for size, indices in by_size.items():
+            for start in range(0, len(indices), self.config.batch):
+                chosen = indices[start : start + self.config.batch]
+                maps.update(zip(chosen, self._forward([images[index] for index in chosen], size), strict=True))
+        return [maps[index] for index in range(len(images))]
+
+    @torch.inference_mode()
+    def _forward(self, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+        inputs = self.processor(
+            images=[image.copy() for image in images], task_inputs=["semantic"] * len(images), return_tensors="pt"
+        )
+        outputs = self.model(
+            pixel_values=inputs["pixel_values"].to(self.device),
+            pixel_mask=inputs["pixel_mask"].to(self.device),
+            task_inputs=inputs["task_inputs"].to(self.device),
+        )
+        maps = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size] * len(images))
+        return [class_map.to(torch.uint8).cpu().numpy() for class_map in maps]
+
+
+def _source(config: SegmentationConfig) -> tuple[str, str | None]:
+    """A folder, or a Hugging Face id with its revision."""
+    if config.model == "sample:oneformer":
+        folder = weights_dir("oneformer")
+    else:
+        folder = Path(config.model)
+        if not folder.is_dir() and not folder.is_absolute() and not config.model.startswith("."):
+            return config.model, config.revision
+    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")):
+        missing.append("processor_config.json")
+    if not (folder / config.class_info).is_file():
+        missing.append(config.class_info)
+    if missing:
+        raise SegmentationModelError(
+            f"No OneFormer in {folder}: {', '.join(missing)} not found; expected a folder of save_pretrained "
+            "(safetensors) with the class list beside the weights. Make it, or correct segmentation.model and "
+            "segmentation.class_info."
+        )
+    return str(folder), None
+
+
+def _load_model(source: str, revision: str | None, config: SegmentationConfig) -> OneFormerForUniversalSegmentation:
+    settings = OneFormerConfig.from_pretrained(source, revision=revision)
+    settings.is_training = False  # otherwise every forward wants text inputs
+    settings.contrastive_temperature = float(settings.contrastive_temperature or 0.07)
+    if settings.num_labels != config.classes:
+        raise SegmentationModelError(
+            f"{source} tells {settings.num_labels} classes apart; expected the {config.classes} of ADE20K. Choose a "
+            "OneFormer trained on ADE20K."
+        )
+    try:
+        model = OneFormerForUniversalSegmentation.from_pretrained(
+            source, revision=revision, config=settings, dtype=torch.float32, use_safetensors=True
+        )
+    except OSError as error:
+        raise SegmentationModelError(
+            f"The weights of {source} (revision {revision}) could not be read as safetensors: {error} Pickled weights "
+            "are not loaded: name a revision or a folder with model.safetensors in segmentation.model."
+        ) from error
+    model.model.is_training = False
+    return model
+
+
+def _load_processor(
+    source: str, revision: str | None, config: SegmentationConfig, task_length: int
+) -> OneFormerProcessor:
+    if Path(source).is_dir():
+        repo_path, class_info = source, config.class_info
+    else:
+        repo_path, class_info = config.class_info.rsplit("/", 1)
+    overrides = (
+        {}
+        if config.input_px is None
+        else {"do_resize": True, "size": {"shortest_edge": config.input_px, "longest_edge": 4 * config.input_px}}
+    )
+    image_processor = OneFormerImageProcessor.from_pretrained(
+        source,
+        revision=revision,
+        repo_path=repo_path,
+        class_info_file=class_info,
+        num_labels=config.classes,
+        **overrides,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    return OneFormerProcessor(image_processor, tokenizer, max_seq_length=task_length, task_seq_length=task_length)

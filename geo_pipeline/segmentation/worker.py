@@ -1,0 +1,35 @@
+"""The segmentation worker.
+
+A table of canonical images to rows of the segmentations table. A plain class, hosted by Ray Data or by a loop.
+"""
+
+import pyarrow as pa
+
+from geo_pipeline.imagery.decode import decode_rgb
+from geo_pipeline.segmentation.class_maps import encode_class_map
+from geo_pipeline.segmentation.config import SegmentationConfig
+from geo_pipeline.segmentation.oneformer import Segmenter
+
+
+class SegmentationWorker:
+    """Loads OneFormer once, then maps tables; arguments are plain values, so that they travel to other processes."""
+
+    def __init__(
+        self, config: SegmentationConfig | None = None, device: str | None = None, threads: int | None = None
+    ) -> None:
+        self.segmenter = Segmenter(config, device, threads)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """A table with image_id and jpeg to one with image_id, class_map_png, width, height.
+
+        One call is one batch: the same rows give the same bytes.
+        """
+        maps = self.segmenter.segment([decode_rgb(jpeg.as_py()) for jpeg in batch["jpeg"]])
+        return pa.table(
+            {
+                "image_id": batch["image_id"].cast(pa.string()),
+                "class_map_png": pa.array([encode_class_map(class_map) for class_map in maps], pa.binary()),
+                "width": pa.array([class_map.shape[1] for class_map in maps], pa.int32()),
+                "height": pa.array([class_map.shape[0] for class_map in maps], pa.int32()),
+            }
+        )

@@ -1,0 +1,37 @@
+"""Contract files that do not say what they mean are refused."""
+
+import importlib.resources
+
+import pytest
+
+from geo_pipeline.contracts.document import ContractFileError, read_document
+
+TEXT = (importlib.resources.files("data_contracts") / "catalogue.yaml").read_text()
+
+
+def test_the_file_as_it_is_reads():
+    document = read_document(TEXT, "catalogue")
+    assert document.key == ("image_id",)
+    assert document.columns[3].limits.minimum == -90
+    assert document.columns[3].unit == "degrees"
+    assert {rule.name for rule in document.rules} == {"not_null_island", "shard_follows_set"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("required: true", "requierd: true", "unknown property keys requierd"),
+        ("{minimum: -90, maximum: 90}", "{minimum: -90, maximun: 90}", "unknown options keys maximun"),
+        ("domain: geolocation", "domian: geolocation", "unknown contract keys domian"),
+        ("physicalType: double", "physicalType: decimal", "found physicalType decimal"),
+        ("mustBe: 0", "mustBe: 1", "with mustBe: 0"),
+        ("SELECT COUNT(*) FROM ${table} WHERE lat", "SELECT MAX(lat) FROM ${table} WHERE lat", "rule not_null_island"),
+        ("name: catalogue\nversion", "name: catalog\nversion", "give both one name"),
+        ("apiVersion: v3.1.0", "apiVersion: v2.2.2", "expected apiVersion v3.x"),
+        ("property: unit", "property: uint", "only custom property"),
+    ],
+)
+def test_a_misspelt_or_foreign_key_is_refused(old, new, message):
+    assert old in TEXT
+    with pytest.raises(ContractFileError, match=message):
+        read_document(TEXT.replace(old, new), "catalogue")

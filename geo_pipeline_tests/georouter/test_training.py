@@ -1,0 +1,150 @@
+"""Training: it learns, it repeats itself, and a killed run ends like an unbroken one."""
+
+import hashlib
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from safetensors.torch import load_file
+
+from geo_pipeline.contracts.contract import load as load_contract
+from geo_pipeline.georouter.training import epoch_batches, learning_rate, train
+
+
+class StoppedHereError(Exception):
+    """Stands for a killed process."""
+
+
+def run(georouting, config, out_dir, report=lambda row: None):
+    return train(georouting / "georouting.parquet", [georouting / "images.parquet"], config, out_dir, report)
+
+
+def hashes(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(georouting, router_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("router")
+    told = []
+    return folder, run(georouting, router_config, folder, told.append), told
+
+
+def test_it_learns_what_the_picture_tells(georouting, router_config, tmp_path):
+    config = replace(router_config, epochs=6, lr=2e-2, variant="image_only")
+    result = run(georouting, config, tmp_path)
+    losses = [row["loss"] for row in result.curves.to_pylist() if row["split"] == "train"]
+    assert losses[-1] < 0.6 * losses[0]
+    assert result.metrics["holdout_routed_right"] == 1.0
+
+
+def test_curves_keep_their_contract_and_reports_tell_the_epochs(trained):
+    _, result, told = trained
+    assert load_contract("training_curves").problems(result.curves) == []
+    assert [(row["epoch"], row["split"]) for row in told] == [
+        (0, "train"),
+        (0, "holdout"),
+        (1, "train"),
+        (1, "holdout"),
+    ]
+    assert result.metrics["lessons"] + result.metrics["held_out"] == 39
+
+
+def test_the_checkpoint_has_its_files_and_nothing_else(trained):
+    folder, _, _ = trained
+    assert sorted(hashes(folder)) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "card.json",
+        "router_head.safetensors",
+    ]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(trained, georouting, router_config, tmp_path):
+    folder, _, _ = trained
+    run(georouting, router_config, tmp_path / "again")
+    assert hashes(tmp_path / "again") == hashes(folder)
+    run(georouting, replace(router_config, seed=6, epochs=1), tmp_path / "other")
+    assert hashes(tmp_path / "other")["router_head.safetensors"] != hashes(folder)["router_head.safetensors"]
+
+
+def test_a_killed_run_ends_with_the_same_bytes(trained, georouting, router_config, tmp_path):
+    folder, unbroken, _ = trained
+
+    def stop_after_first_epoch(row):
+        if row["split"] == "holdout":
+            raise StoppedHereError
+
+    # The report comes before the state of the epoch's end is written: the run goes on from the middle of the epoch.
+    # Its dropout and its shuffling must then be those of the unbroken run.
+    with pytest.raises(StoppedHereError):
+        run(georouting, router_config, tmp_path, stop_after_first_epoch)
+    assert not (tmp_path / "card.json").exists()
+    told = []
+    resumed = run(georouting, router_config, tmp_path, told.append)
+    assert told[0]["resumed_at_step"] == 3
+    assert hashes(tmp_path) == hashes(folder)
+    assert resumed.curves.equals(unbroken.curves)
+
+
+def test_the_state_of_another_training_is_not_resumed(trained, georouting, router_config, tmp_path):
+    def stop(row):
+        raise StoppedHereError
+
+    with pytest.raises(StoppedHereError):
+        run(georouting, replace(router_config, seed=77), tmp_path, stop)
+    assert (tmp_path / "last" / "state.safetensors").is_file()
+    run(georouting, router_config, tmp_path)
+    assert hashes(tmp_path) == hashes(trained[0])
+
+
+def test_micro_batches_change_no_gradient(georouting, router_config, tmp_path):
+    still = replace(router_config, lora_dropout=0.0, epochs=1)
+    run(georouting, still, tmp_path / "whole")
+    run(georouting, replace(still, micro_batch=3), tmp_path / "parts")
+    for name in ("adapter_model.safetensors", "router_head.safetensors"):
+        whole, parts = load_file(tmp_path / "whole" / name), load_file(tmp_path / "parts" / name)
+        for key in whole:
+            torch.testing.assert_close(whole[key], parts[key], rtol=1e-3, atol=2e-4)
+
+
+def _worker(rank, world, port, georouting, config, out_dir):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=world)
+    run(georouting, config, out_dir)
+    dist.destroy_process_group()
+
+
+def test_two_workers_learn_what_one_does(georouting, router_config, tmp_path, unused_port):
+    still = replace(router_config, lora_dropout=0.0, epochs=1)
+    run(georouting, still, tmp_path / "one")
+    mp.spawn(_worker, args=(2, unused_port, georouting, still, tmp_path / "two"), nprocs=2)
+    one, two = (load_file(tmp_path / name / "router_head.safetensors")["weight"] for name in ("one", "two"))
+    torch.testing.assert_close(one, two, rtol=1e-3, atol=2e-4)
+
+
+def test_rates_are_constant_as_in_the_paper_or_warm_and_cool(router_config):
+    assert {learning_rate(router_config, step, 10) for step in range(10)} == {router_config.lr}
+    curved = replace(router_config, warmup_share=0.2, cosine=True)
+    rates = [learning_rate(curved, step, 10) for step in range(10)]
+    assert rates[0] == pytest.approx(curved.lr / 2)
+    assert max(rates) == rates[1] == curved.lr
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_an_epoch_shows_every_lesson_once_and_like_lengths_together():
+    lengths = [number % 50 for number in range(300)]
+    batches = epoch_batches(lengths, 24, seed=1, epoch=0)
+    assert sorted(row for batch in batches for row in batch) == list(range(300))
+    spreads = [max(lengths[row] for row in batch) - min(lengths[row] for row in batch) for batch in batches]
+    assert sum(spreads) / len(spreads) < 15
+    assert batches != epoch_batches(lengths, 24, seed=1, epoch=1)
+    assert batches == epoch_batches(lengths, 24, seed=1, epoch=0)

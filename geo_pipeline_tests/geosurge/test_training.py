@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geo_pipeline.geosurge.checkpoint import CheckpointError
+from geo_pipeline.geosurge.training import NothingToTrainError, TrainingDivergedError, train
+from geo_pipeline_tests.geosurge import tiny_geosurge
+
+
+class KilledError(Exception):
+    """Stands for the end of the process between two epochs."""
+
+
+def kill_after(epochs):
+    def report(facts):
+        if facts["epoch"] + 1 == epochs:
+            raise KilledError
+
+    return report
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def run(trained, out, report=lambda facts: None, **training):
+    config = tiny_geosurge.config(trained.clip, **training)
+    return train([trained.images], [trained.segmentations], trained.geocells, config, out, report, "cpu")
+
+
+def test_training_learns_and_reports(trained):
+    losses = [facts["loss"] for facts in trained.reports]
+    assert len(losses) == 4
+    assert losses[-1] < 0.8 * losses[0]
+    assert trained.result.metrics["holdout_mean_accuracy"] > 0.3
+    curves = trained.result.curves.to_pydict()
+    assert curves["split"].count("holdout") == 4
+    assert curves["step"][-1] == 4 * 3
+    np.testing.assert_allclose(curves["learning_rate"][-1], 3e-3 * 0.9**3)
+    assert not (trained.checkpoint / "last").exists()
+
+
+def test_only_what_should_learn_has_changed(trained, clip_dir):
+    before = load_file(clip_dir / "open_clip_model.safetensors")
+    after = weights(trained.checkpoint)
+    frozen, last = "transformer.resblocks.1.mlp.c_fc.weight", "transformer.resblocks.2.mlp.c_fc.weight"
+    assert torch.equal(before[f"visual.{frozen}"].float(), after[f"tower.{frozen.removeprefix('transformer.res')}"])
+    assert not torch.equal(before[f"visual.{last}"].float(), after[f"tower.{last.removeprefix('transformer.res')}"])
+
+
+def test_a_killed_run_ends_with_the_same_weights(trained, tmp_path):
+    with pytest.raises(KilledError):
+        run(trained, tmp_path, kill_after(3))
+    assert (tmp_path / "last" / "state.safetensors").is_file()  # two whole epochs; the third was not yet written
+    seen = []
+    result = run(trained, tmp_path, lambda facts: seen.append(facts["epoch"]))
+    assert seen == [2, 3]
+    expected, found = weights(trained.checkpoint), weights(tmp_path)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert result.curves.equals(trained.result.curves)
+    assert (tmp_path / "card.json").read_bytes() == (trained.checkpoint / "card.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def gradients_of_one_step(trained, tmp_path_factory):
+    """A tenth of the gradient of the first step, as AdamW keeps it: the whole set is one batch."""
+    folder = tmp_path_factory.mktemp("one_step")
+    with pytest.raises(KilledError):
+        run(trained, folder, kill_after(2), batch=34)
+    return gradients(folder)
+
+
+def gradients(folder: Path) -> dict[str, torch.Tensor]:
+    state = load_file(folder / "last" / "state.safetensors")
+    found = {name: tensor for name, tensor in state.items() if name.startswith("adam/exp_avg/")}
+    assert len(found) > 20
+    return found
+
+
+def test_micro_batches_give_the_gradient_of_the_batch(trained, gradients_of_one_step, tmp_path):
+    with pytest.raises(KilledError):
+        run(trained, tmp_path, kill_after(2), batch=34, micro_batch=5)
+    for name, found in gradients(tmp_path).items():
+        torch.testing.assert_close(found, gradients_of_one_step[name], rtol=1e-3, atol=1e-6)
+
+
+def test_the_state_of_another_training_is_refused(trained, tmp_path):
+    with pytest.raises(KilledError):
+        run(trained, tmp_path, kill_after(2))
+    with pytest.raises(CheckpointError, match="another training"):
+        run(trained, tmp_path, lr=1e-3)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_batch(trained, tmp_path):
+    with pytest.raises(TrainingDivergedError, match="expected a finite number"):
+        run(trained, tmp_path, lr=1e30)
+    written = json.loads((tmp_path / "diverged_batch.json").read_text())
+    assert len(written["image_ids"]) > 1
+    assert all(image_id.startswith("image-") for image_id in written["image_ids"])
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_early_stopping_keeps_the_best_epoch(trained, tmp_path):
+    """Held-out images that show one town and lie in the next: the better the training, the worse they fare."""
+    table = pq.read_table(trained.images)
+    for name in ("lat_deg", "lon_deg"):
+        values = table[name].to_numpy().copy()
+        values[34:] = np.roll(values[:4], 1)[(np.arange(34, 40)) % 4]
+        table = table.set_column(table.column_names.index(name), name, [values])
+    pq.write_table(table, tmp_path / "images.parquet")
+    reports: list = []
+    config = tiny_geosurge.config(trained.clip, max_epochs=30, patience=2)
+    files = [tmp_path / "images.parquet"], [trained.segmentations], trained.geocells
+    result = train(*files, config, tmp_path / "out", reports.append, "cpu")
+    losses = [facts["holdout_loss"] for facts in reports]
+    assert len(losses) < 30
+    assert result.metrics["best_epoch"] == int(np.argmin(losses)) == len(losses) - 3
+
+
+def test_without_held_out_images_training_still_ends_and_says_so(clip_dir, tmp_path):
+    images, segmentations, geocells = tiny_geosurge.write_tables(tmp_path, holdout=0)
+    config = tiny_geosurge.config(clip_dir, max_epochs=1)
+    result = train([images], [segmentations], geocells, config, tmp_path / "out", lambda facts: None, "cpu")
+    assert result.metrics["holdout_mean_accuracy"] is None
+    assert "no held-out images" in result.metrics["stopped_on"]
+
+
+def test_nothing_to_train_on_is_one_clear_error(clip_dir, tmp_path):
+    images, segmentations, geocells = tiny_geosurge.write_tables(tmp_path)
+    pq.write_table(pq.read_table(segmentations).slice(0, 0), segmentations)
+    with pytest.raises(NothingToTrainError, match=r"0 training images with a class map \(40 without"):
+        train([images], [segmentations], geocells, tiny_geosurge.config(clip_dir), tmp_path / "out", print, "cpu")
+
+
+def test_options_of_the_objective_train(trained, tmp_path):
+    config = tiny_geosurge.config(
+        trained.clip, max_epochs=1, loss="naive", symmetric=True, random_crop=True, precision="bf16"
+    )
+    config = replace(config, depth=2)
+    result = train(
+        [trained.images], [trained.segmentations], trained.geocells, config, tmp_path, lambda facts: None, "cpu"
+    )
+    assert np.isfinite(result.metrics["best_loss"])
+    assert len(result.metrics["temperatures"]) == 2
+
+
+WORKER = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+import torch
+from torch import distributed
+sys.path.insert(0, sys.argv[4])
+from geo_pipeline.geosurge.training import train
+from geo_pipeline_tests.geosurge import tiny_geosurge
+
+rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+torch.set_num_threads(1)
+store = distributed.FileStore(str(folder / "store"), 2)
+distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=120))
+config = tiny_geosurge.config(Path(sys.argv[3]), batch=34, micro_batch=5)
+files = [folder / "images.parquet"], [folder / "segmentations.parquet"], folder / "geocells.parquet"
+
+def stop_in_the_second_epoch(facts):
+    if facts["epoch"] == 1:
+        distributed.destroy_process_group()
+        sys.exit(0)
+
+train(*files, config, folder / "out", stop_in_the_second_epoch, "cpu")
+sys.exit(1)
+"""
+
+
+def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tmp_path):
+    """The shares of the workers, each in micro-batches, add up to the gradient of the effective batch."""
+    tiny_geosurge.write_tables(tmp_path)
+    root = Path(__file__).parents[2]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(rank), str(tmp_path), str(trained.clip), str(root)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for worker in workers:
+        _, errors = worker.communicate(timeout=240)
+        assert worker.returncode == 0, errors[-2000:]
+    for name, found in gradients(tmp_path / "out").items():
+        torch.testing.assert_close(found, gradients_of_one_step[name], rtol=1e-3, atol=1e-6)

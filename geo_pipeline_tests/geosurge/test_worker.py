@@ -1,0 +1,33 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from geo_pipeline.geosurge.inference import feature_matrix
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.pairs import PairError, decode_pair, stack_pairs
+from geo_pipeline.geosurge.worker import FeatureWorker, crops
+
+
+def test_a_feature_is_the_mean_of_ten_unit_crops(trained, rows, featured, inference):
+    model = GeoSurge.from_pretrained(trained.checkpoint, device="cpu")
+    pair = decode_pair(rows["jpeg"][3].as_py(), rows["class_map_png"][3].as_py(), 32)
+    cut = crops(pair, 28, inference)
+    expected = model.encode_image(*stack_pairs(cut)).mean(dim=0).detach().numpy()
+    found = feature_matrix(featured)[3]
+    assert len(cut) == 10
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.linalg.norm(found) < 1
+
+
+def test_features_of_the_same_batch_have_the_same_bytes(trained, rows):
+    worker = FeatureWorker(trained.checkpoint, device="cpu")
+    assert worker(rows).equals(worker(rows))
+    assert len(worker(rows.slice(0, 0))) == 0
+
+
+def test_an_image_without_a_map_stops_the_worker_by_name(trained, rows):
+    column = pa.array([None, *rows["class_map_png"].to_pylist()[1:]], pa.binary())
+    with pytest.raises(PairError, match="1 of 40 images have no class map: image-00"):
+        FeatureWorker(trained.checkpoint, device="cpu")(
+            rows.drop_columns("class_map_png").append_column("class_map_png", column)
+        )

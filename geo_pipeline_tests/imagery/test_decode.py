@@ -1,0 +1,178 @@
+"""Every kind of photograph is read right, or refused with its reason."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geo_pipeline.imagery.decode import ImageRejected, canonical_image, decode_rgb, first_bytes_kind
+from geo_pipeline_tests.imagery.drawn_files import QUARTERS, bomb_png, encoded, quartered, with_exif
+
+
+def quarters_of(data, shorter_side=64):
+    """Colours at the middle of the four quarters of the canonical image, [2, 2, 3]."""
+    pixels = decode_rgb(canonical_image(data, shorter_side, 95).jpeg).astype(int)
+    rows = [pixels.shape[0] // 4, pixels.shape[0] * 3 // 4]
+    columns = [pixels.shape[1] // 4, pixels.shape[1] * 3 // 4]
+    return pixels[np.ix_(rows, columns)]
+
+
+def rejection(data, **options):
+    with pytest.raises(ImageRejected) as caught:
+        canonical_image(data, 64, 95, **options)
+    assert caught.value.detail
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(quartered()),
+        encoded(quartered(), "PNG"),
+        encoded(quartered(), "WEBP", lossless=True),
+        encoded(quartered(), "BMP"),
+        encoded(quartered(), "TIFF", compression="tiff_lzw"),
+        encoded(quartered(), "GIF"),
+        encoded(quartered().convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+        encoded(quartered().convert("RGBA"), "PNG"),
+        encoded(quartered().convert("CMYK"), "JPEG", quality=95),
+        encoded(quartered().convert("CMYK"), "TIFF"),
+        encoded(quartered(400, 400), "JPEG", quality=95),
+        encoded(quartered(9, 9), "PNG"),
+    ],
+    ids=["jpeg", "png", "webp", "bmp", "tiff", "gif", "palette", "rgba", "cmyk_jpeg", "cmyk_tiff", "large", "tiny"],
+)
+def test_kinds_and_modes_come_out_with_their_colours(data):
+    assert np.abs(quarters_of(data) - QUARTERS).max() < 16
+
+
+def test_the_first_frame_of_an_animation_is_taken():
+    others = [Image.new("RGB", (96, 96), "black"), Image.new("RGB", (96, 96), "white")]
+    for file_format in ("GIF", "WEBP", "PNG"):
+        data = encoded(quartered(), file_format, save_all=True, append_images=others, duration=50)
+        assert np.abs(quarters_of(data) - QUARTERS).max() < 40, file_format
+
+
+def test_sixteen_bit_greys_are_scaled_and_not_clipped():
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None, :].repeat(64, axis=0)
+    for file_format in ("PNG", "TIFF"):
+        pixels = decode_rgb(canonical_image(encoded(Image.fromarray(ramp), file_format), 64, 95).jpeg)
+        expected = np.linspace(0, 255, 64)
+        assert np.abs(pixels[32, :, 0] - expected).max() < 6, file_format
+
+
+def test_sixteen_bit_greys_stay_comparable_from_image_to_image():
+    dark = Image.fromarray(np.full((64, 64), 6554, np.uint16))
+    assert abs(int(decode_rgb(canonical_image(encoded(dark, "PNG"), 64, 95).jpeg).mean()) - 26) <= 1
+
+
+def test_transparency_becomes_white():
+    layer = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    assert decode_rgb(canonical_image(encoded(layer, "PNG"), 64, 95).jpeg).min() > 250
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
+def test_every_exif_orientation_comes_out_upright(orientation, file_format):
+    turned = {
+        1: lambda i: i,
+        2: lambda i: i.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: lambda i: i.rotate(180),
+        4: lambda i: i.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: lambda i: i.transpose(Image.Transpose.TRANSPOSE),
+        6: lambda i: i.transpose(Image.Transpose.ROTATE_90),
+        7: lambda i: i.transpose(Image.Transpose.TRANSVERSE),
+        8: lambda i: i.transpose(Image.Transpose.ROTATE_270),
+    }[orientation](quartered(120, 80))
+    data = with_exif(orientation=orientation, image=turned, file_format=file_format)
+    canonical = canonical_image(data, 64, 95)
+    assert (canonical.width, canonical.height) == (96, 64)
+    assert np.abs(quarters_of(data) - QUARTERS).max() < 20
+
+
+def test_a_photograph_that_is_not_square_stays_so_and_loses_every_tag():
+    canonical = canonical_image(with_exif(12.5, -3.25, 1, quartered(300, 200)), 64, 95)
+    assert (canonical.width, canonical.height) == (96, 64)
+    assert decode_rgb(canonical.jpeg).shape == (64, 96, 3)
+    with Image.open(io.BytesIO(canonical.jpeg)) as image:
+        assert len(image.getexif()) == 0
+        assert "exif" not in image.info
+        assert "icc_profile" not in image.info
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "zero_bytes"),
+        (b"hello, I am a text", "unreadable"),
+        (b"<!DOCTYPE html><html>not found</html>", "unreadable"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 64, "heif_unsupported"),
+        (encoded(quartered())[:700], "truncated"),
+        (encoded(quartered())[:40], "truncated"),
+        (encoded(Image.effect_noise((96, 96), 50).convert("RGB"), "PNG")[:3000], "truncated"),
+        (encoded(Image.effect_noise((96, 96), 50), "WEBP")[:900], "truncated"),
+        (encoded(Image.effect_noise((96, 96), 50), "GIF")[:2000], "truncated"),
+        (bomb_png(), "decompression_bomb"),
+        (bomb_png(12_000, 12_000), "decompression_bomb"),
+        (encoded(Image.new("RGB", (2000, 4)), "PNG"), "extreme_aspect"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "unreadable"),
+    ],
+)
+def test_what_cannot_be_read_says_why(data, reason):
+    if reason == "heif_unsupported" and "HEIF" in Image.registered_extensions().values():
+        pytest.skip("this Pillow decodes HEIF")
+    assert rejection(data) == reason
+
+
+def test_bytes_turned_to_noise_are_refused_or_read_but_never_crash():
+    rng = np.random.default_rng(0)
+    whole = {kind: encoded(quartered(), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")}
+    for kind, data in whole.items():
+        for _ in range(25):
+            hurt = bytearray(data)
+            for place in rng.integers(0, len(hurt), 12):
+                hurt[place] = rng.integers(0, 256)
+            with contextlib.suppress(ImageRejected):
+                assert canonical_image(bytes(hurt), 64, 95).jpeg, kind
+
+
+def test_the_size_limit_is_a_parameter():
+    assert rejection(encoded(quartered(100, 100)), max_pixels=9_999) == "decompression_bomb"
+
+
+def test_kinds_are_told_from_the_first_bytes():
+    assert first_bytes_kind(b"") == "empty"
+    assert first_bytes_kind(encoded(quartered(), "AVIF")) == "avif"
+    assert first_bytes_kind(b"\xef\xbb\xbf<html>") == "html"
+    assert first_bytes_kind(b"\x01\x02") == "unknown"
+
+
+@pytest.mark.shared_data
+def test_the_photographs_taken_by_others_are_read(shared_dir):
+    reasons = {}
+    for path in sorted((shared_dir / "photos" / "originals").rglob("*.*")):
+        if path.suffix != ".csv":
+            try:
+                canonical = canonical_image(path.read_bytes(), 64, 90)
+                assert min(canonical.width, canonical.height) == 64
+            except ImageRejected as error:
+                reasons[path.name] = error.reason
+    assert reasons in ({"exif-samples__IMG_5195.HEIC": "heif_unsupported"}, {})
+
+
+@pytest.mark.shared_data
+def test_the_eight_orientations_of_one_photograph_look_alike(shared_dir):
+    folder = shared_dir / "photos" / "originals" / "orientation"
+    for shape, size in (("landscape", (85, 64)), ("portrait", (64, 85))):
+        images = [
+            canonical_image((folder / f"exif-samples__{shape}_{n}.jpg").read_bytes(), 64, 90) for n in range(1, 9)
+        ]
+        assert {(image.width, image.height) for image in images} == {size}
+        pixels = np.stack([decode_rgb(image.jpeg).astype(float) for image in images])
+        first = pixels[0]
+        for other in pixels[1:]:  # the files differ in light, so each is compared with the three turns that it is not
+            turned = [first[::-1], first[:, ::-1], first[::-1, ::-1]]
+            wrong = min(np.abs(other - turn).mean() for turn in turned)
+            assert np.abs(other - first).mean() < 0.5 * wrong

@@ -1,0 +1,138 @@
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+from geo_pipeline.contracts.contract import ContractError
+from geo_pipeline.orchestration.lineage import Freshness, StaleInputError
+from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
+from geo_pipeline_tests.orchestration.small_lineage import SHARDS, StoppedError, build
+
+
+def stale_in_dagster(small):
+    """What Dagster's own staleness marks say, per asset and shard."""
+    definitions, lineage, _ = small.definitions()
+    graph = definitions.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(small.instance, graph, _context(small.instance))
+    marks = {}
+    for stage in lineage.stages.values():
+        for key in stage.keys:
+            partition = key if stage.partitioned else None
+            marks[stage.name, key] = resolver.get_status(dg.AssetKey(stage.name), partition)
+    return {place for place, status in marks.items() if status != StaleStatus.FRESH}
+
+
+def _context(instance):
+    from dagster._core.loader import LoadingContextForTest
+
+    return LoadingContextForTest(instance)
+
+
+def test_a_first_run_makes_everything_and_a_second_nothing(small):
+    assert small.bring_up() == {
+        "features": list(SHARDS),
+        "doubles": list(SHARDS),
+        "features_manifest": ["all"],
+        "total": ["all"],
+    }
+    files, counts = small.files(), {name: len(small.events(name)) for name in build(small.world).stages}
+    assert counts == {"features": 4, "doubles": 4, "features_manifest": 1, "total": 1}
+    assert small.bring_up() == {}
+    assert small.files() == files
+    assert {name: len(small.events(name)) for name in counts} == counts
+
+
+def test_the_record_in_dagster_has_the_exact_version_of_each_shard_and_no_stale_mark(small):
+    small.bring_up()
+    lineage = build(small.world)
+    for name in ("features", "doubles"):
+        stage = lineage.stages[name]
+        recorded = {
+            record.partition_key: record.event_log_entry.tags["dagster/data_version"] for record in small.events(name)
+        }
+        assert recorded == {key: stage.version(small.home, key) for key in SHARDS}
+        assert len(set(recorded.values())) == 4
+    assert stale_in_dagster(small) == set()
+
+
+def test_one_changed_shard_costs_that_shard_and_what_depends_on_it(small):
+    small.bring_up()
+    small.world.made.clear()
+    small.world.numbers["b"] = [40.0]
+    executed = small.bring_up()
+    assert executed == {"features": ["b"], "doubles": ["b"], "features_manifest": ["all"], "total": ["all"]}
+    assert small.world.made == [("features", "b"), ("doubles", "b"), ("total", "all")]
+    assert stale_in_dagster(small) == set()
+
+
+def test_shards_between_the_needed_ones_are_left_alone(small):
+    small.bring_up()
+    small.world.made.clear()
+    small.world.numbers.update(a=[9.0], d=[8.0])
+    assert small.bring_up()["features"] == ["a", "d"]
+    assert [place for place in small.world.made if place[0] == "features"] == [("features", "a"), ("features", "d")]
+    assert len(small.events("features")) == 6
+
+
+def test_changed_settings_are_stale_in_dagster_and_are_made_again(small):
+    small.bring_up()
+    small.world.factor = 3.0
+    assert stale_in_dagster(small) == {("total", "all")}
+    assert small.bring_up() == {"total": ["all"]}
+    assert stale_in_dagster(small) == set()
+
+
+def test_a_run_that_is_stopped_keeps_finished_shards_and_ends_with_the_same_bytes(small, tmp_path):
+    small.world.stop_after = 2
+    with pytest.raises(StoppedError):
+        small.bring_up()
+    assert small.world.made == [("features", "a"), ("features", "b")]
+    small.world.stop_after = None
+    small.bring_up()
+    assert small.world.made.count(("features", "a")) == 1
+    straight = type(small)(tmp_path / "straight", small.instance)
+    straight.bring_up()
+    ours = {path.relative_to(small.home.root): data for path, data in small.files().items()}
+    assert ours == {path.relative_to(straight.home.root): data for path, data in straight.files().items()}
+
+
+def test_a_stale_input_is_refused_by_name_and_never_used(small):
+    small.bring_up()
+    small.world.numbers["b"] = [41.0]
+    lineage = build(small.world)
+    with pytest.raises(StaleInputError, match=r"doubles reads.*features \[b\] is stale.*materialize features first"):
+        Freshness(lineage, small.home).refuse_stale(lineage.stages["doubles"], ["a", "b"])
+    small.home.place(lineage.stages["features"].outputs("a")[0]).unlink()
+    with pytest.raises(StaleInputError, match=r"features \[a\] is missing"):
+        small.bring_up("doubles")
+
+
+def test_a_lost_record_is_renewed_without_computing(small, tmp_path):
+    small.bring_up()
+    small.world.made.clear()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "other"), overrides=NO_TELEMETRY) as instance:
+        small.instance = instance
+        assert set(small.bring_up()) == {"features", "doubles", "features_manifest", "total"}
+        assert small.world.made == []
+        assert stale_in_dagster(small) == set()
+
+
+def test_rows_that_break_the_contract_stop_the_run_and_are_not_written(small):
+    small.world.numbers["d"] = [1.0, float("nan")]
+    with pytest.raises(ContractError, match="features"):
+        small.bring_up()
+    assert not small.home.place(build(small.world).stages["features"].outputs("d")[0]).exists()
+
+
+def test_a_selection_that_matches_nothing_is_an_error(small):
+    with pytest.raises((ValueError, dg.DagsterInvalidSubsetError), match="nosuch"):
+        small.bring_up("nosuch")
+
+
+def test_stages_of_one_job_follow_each_other_in_one_run(small):
+    definitions, _, _ = small.definitions()
+    keys = {dg.AssetKey("features"), dg.AssetKey("doubles")}
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)
+    tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "d"}
+    assert job.execute_in_process(instance=small.instance, tags=tags).success
+    assert len(small.events("doubles")) == 4
+    assert stale_in_dagster(small) == {("features_manifest", "all"), ("total", "all")}

@@ -1,0 +1,126 @@
+import json
+
+import pyarrow as pa
+import pytest
+
+from geo_pipeline.contracts.contract import ContractError
+from geo_pipeline.orchestration.artifacts import checkpoint, table
+from geo_pipeline.orchestration.storage import Home, MissingArtifactError
+from geo_pipeline.orchestration.views import NoTablesError, query, refresh_views
+
+
+def features(*values):
+    ids = [f"image-{number}" for number in range(len(values))]
+    column = pa.array([[value / 100] for value in values], pa.list_(pa.float32()))
+    return pa.table({"image_id": pa.array(ids, pa.string()), "feature": column})
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path / "home")
+
+
+def test_the_same_rows_give_the_same_bytes_whatever_their_chunks(home, tmp_path):
+    whole = features(1.0, 2.0, 3.0)
+    pieces = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+    first = home.write_table("features", "a", whole, "f")
+    second = Home(tmp_path / "other").write_table("features", "a", pieces, "f")
+    assert first == second == home.stored(table("features", "a"))
+    assert (home.root / "tables/features/a.parquet").read_bytes() == (
+        tmp_path / "other/tables/features/a.parquet"
+    ).read_bytes()
+    assert home.write_table("features", "a", features(1.0, 2.0, 4.0), "f").content_hash != first.content_hash
+
+
+def test_the_fingerprint_is_no_content(home):
+    first, second = (home.write_table("features", "a", features(1.0), name) for name in ("f", "g"))
+    assert first.content_hash == second.content_hash
+    assert (first.fingerprint, second.fingerprint) == ("f", "g")
+
+
+def test_a_table_that_breaks_its_contract_leaves_what_was_there(home):
+    home.write_table("features", "a", features(1.0), "f")
+    before = home.stored(table("features", "a"))
+    with pytest.raises(ContractError):
+        home.write_table("features", "a", features(1.0).append_column("extra", pa.array([1])), "g")
+    assert home.stored(table("features", "a")) == before
+    assert [path.name for path in (home.root / "tables/features").iterdir()] == ["a.parquet"]
+
+
+def test_narrowed_rows_have_a_version_of_their_own(home):
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    one, two = (table("features", "a", where=("image_id", f"image-{number}")) for number in range(2))
+    before = home.version(one), home.version(two), home.version(table("features", "a"))
+    home.write_table("features", "a", features(1.0, 9.0), "f")
+    after = home.version(one), home.version(two), home.version(table("features", "a"))
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
+    assert home.version(table("features", "b")) is None
+
+
+def test_a_missing_table_is_named_with_what_to_do(home):
+    with pytest.raises(MissingArtifactError, match=r"features \[a\].*materialize `features` first"):
+        home.read_table("features", "a")
+    with pytest.raises(MissingArtifactError, match="router_checkpoint"):
+        home.checkpoint("router_checkpoint")
+
+
+def build_checkpoint(home, text, fingerprint):
+    place = home.building_place(checkpoint("net"), fingerprint)
+    (place / "last").mkdir(parents=True)
+    (place / "last" / "state").write_text("resume")
+    (place / "weights").write_text(text)
+    return place
+
+
+def test_a_checkpoint_is_swapped_as_a_whole(home):
+    build_checkpoint(home, "one", "f" * 32)
+    first = home.commit_folder(checkpoint("net"), "f" * 32)
+    build_checkpoint(home, "two", "g" * 32)
+    second = home.commit_folder(checkpoint("net"), "g" * 32)
+    assert home.checkpoint("net").joinpath("weights").read_text() == "two"
+    assert first.content_hash != second.content_hash
+    assert sorted(path.name for path in home.checkpoint("net").iterdir()) == ["fingerprint.json", "weights"]
+    assert [path.name for path in (home.root / "checkpoints").iterdir()] == ["net"]
+
+
+def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
+    place = build_checkpoint(home, "one", "f" * 32)
+    home.commit_folder(checkpoint("net"), "f" * 32)
+    home.checkpoint("net").rename(place)
+    assert home.stored(checkpoint("net")) is None
+    assert home.finished_building(checkpoint("net"), "f" * 32)
+    assert home.commit_folder(checkpoint("net"), "f" * 32).fingerprint == "f" * 32
+
+
+def test_sql_works_from_anywhere_and_after_a_move(home, tmp_path, monkeypatch):
+    with pytest.raises(NoTablesError, match="geo-pipeline run"):
+        query(home, "select 1")
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    refresh_views(home)
+    moved = Home(home.root.rename(tmp_path / "moved"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert query(moved, "select count(*) as n from features").to_pylist() == [{"n": 2}]
+    moved.write_table("features", "b", features(3.0), "f")
+    assert query(moved, "select count(*) as n from features").to_pylist() == [{"n": 3}]
+
+
+def test_the_database_is_left_alone_when_no_table_is_new(home):
+    home.write_table("features", "a", features(1.0), "f")
+    refresh_views(home)
+    before = (home.root / "geo_pipeline.duckdb").stat().st_mtime_ns
+    home.write_table("features", "b", features(1.0), "f")
+    refresh_views(home)
+    assert (home.root / "geo_pipeline.duckdb").stat().st_mtime_ns == before
+
+
+def test_nothing_in_a_home_names_its_place(home):
+    home.write_table("features", "a", features(1.0), "f")
+    home.write_manifest("listing", {"features/a": "x"}, "f")
+    build_checkpoint(home, "one", "f" * 32)
+    home.commit_folder(checkpoint("net"), "f" * 32)
+    refresh_views(home)
+    for path in home.root.rglob("*"):
+        if path.is_file():
+            assert str(home.root).encode() not in path.read_bytes(), path
+    assert json.loads((home.root / "manifests/listing.json").read_text())["shards"] == {"features/a": "x"}

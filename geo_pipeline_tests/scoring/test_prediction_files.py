@@ -1,0 +1,180 @@
+import pytest
+
+from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
+from geo_pipeline.scoring.prediction_files import FileError, pair_files, score_files
+
+TRUTH = "IMG_ID,AUTHOR,LAT,LON\na_1@N00.jpg,ann,10,20\nb_2@N00.jpg,ann,-30,40\nc_3@N00.jpg,bob,50,-60\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(name, text, encoding="utf-8"):
+        path = tmp_path / name
+        path.write_text(text, encoding=encoding)
+        return path
+
+    return _write
+
+
+def _hits(score):
+    return [round(score.accuracy[k] * score.count) for k in THRESHOLDS_KM]
+
+
+def test_an_isn_like_file_with_another_order_and_a_summary(write):
+    predictions = write(
+        "p.csv",
+        "img_id,gt_lat,predicted_lat,gt_long,predicted_long,great_circle_distance\n"
+        "c_3@N00.jpg,50,50.1,-60,-60,11.1\na_1@N00.jpg,10,10,20,20,0\nb_2@N00.jpg,-30,30,40,40,6671.7\n\n"
+        "street acc (1km),city acc (25km),region acc (200km),country acc (750km),continent acc (2500km),mean (km)\n"
+        "0.333333,0.666667,0.666667,0.666667,0.666667,2228.0\n",
+    )
+    score = score_files(predictions, write("t.csv", TRUTH))
+    assert _hits(score) == [1, 2, 2, 2, 2]
+    assert (score.count, score.failures, score.ignored_rows) == (3, 0, 2)
+
+
+def test_every_query_is_in_the_denominator(write):
+    predictions = write("p.csv", 'image_id,lat_deg,lon_deg\na_1@N00.jpg,10,20\nb_2@N00.jpg,"Unknown",\n')
+    score = score_files(predictions, write("t.csv", TRUTH))
+    assert (score.count, score.failures) == (3, 2)
+    assert score.accuracy[2500.0] == 1 / 3
+    assert pair_files(predictions, write("t.csv", TRUTH)).missing == 1
+
+
+@pytest.mark.parametrize("failed", ["", "nan", "None", "null", "Unknown", "inf", "12°N"])
+def test_what_is_no_number_is_a_failure_and_never_a_coordinate(write, failed):
+    text = f"id,lat,lon\na_1@N00,{failed},20\nb_2@N00,-30,40\nc_3@N00,50,{failed}\n"
+    score = score_files(write("p.csv", text), write("t.csv", TRUTH))
+    assert (score.count, score.failures) == (3, 2)
+
+
+def test_ids_match_with_and_without_their_ending_also_when_it_was_added_twice(write):
+    text = "filename,latitude,longitude\na_1@N00,10,20\nb_2@N00.jpg.jpg,-30,40\nc_3@N00.JPG,50,-60\n"
+    assert _hits(score_files(write("p.csv", text), write("t.csv", TRUTH))) == [3] * 5
+
+
+def test_ids_that_differ_only_in_their_ending_are_matched_as_they_are(write):
+    truth = write("t.csv", "id,lat,lon\nx.jpg,10,20\nx.png,-30,40\n")
+    assert _hits(score_files(write("p.csv", "id,lat,lon\nx.png,-30,40\nx.jpg,10,20\n"), truth)) == [2] * 5
+
+
+def test_ids_may_be_paths_and_longitude_may_stand_first(write):
+    truth = write("t.tsv", "IMG_ID\tLON\tLAT\n45/77/3228.jpg\t20\t10\n")
+    predictions = write("p.csv", "img_id;pred_lng;pred_lat\n45/77/3228.jpg;20;10\n")
+    assert _hits(score_files(predictions, truth)) == [1] * 5
+
+
+def test_a_byte_order_mark_and_a_quoted_line_break_are_read(write):
+    truth = write("t.csv", 'id,address,lat,lon\r\nx,"Main Street,\nTown",10,20\r\n', "utf-8-sig")
+    predictions = write("p.csv", "id,lat,lon\nx,10,20\n", "utf-8-sig")
+    assert _hits(score_files(predictions, truth)) == [1] * 5
+
+
+def test_the_predicted_columns_win_over_others_and_the_true_ones_in_the_truth(write):
+    both = write("both.csv", "id,lat,gt_lat,predicted_lat,lon,gt_lon,predicted_lon\nx,1,10,10.1,1,20,20\n")
+    paired = pair_files(both, both)
+    assert (paired.lat_deg[0], paired.truth_lat_deg[0]) == (10.1, 10.0)
+
+
+def test_authors_cluster_the_interval_and_an_empty_one_is_unknown(write):
+    truth = write("t.csv", "id,author,lat,lon\na,ann,1,1\nb,,2,2\n")
+    predictions = write("p.csv", "id,lat,lon\na,1,1\nb,2,2\n")
+    assert pair_files(predictions, truth).authors == ("ann", None)
+    assert pair_files(predictions, write("u.csv", "id,lat,lon\na,1,1\nb,2,2\n")).authors is None
+
+
+def test_unknown_columns_are_listed_and_a_mapping_names_them(write):
+    truth, predictions = write("t.csv", TRUTH), write("p.csv", "key,y,x\na_1@N00,10,20\n")
+    with pytest.raises(FileError, match=r"found columns key, y, x .* explicit mapping: predictions.image_id=COLUMN"):
+        score_files(predictions, truth)
+    mapping = {"predictions.image_id": "key", "predictions.lat_deg": "y", "predictions.lon_deg": "x"}
+    assert _hits(score_files(predictions, truth, mapping=mapping)) == [1] * 5
+    with pytest.raises(FileError, match="expected 'z', which the mapping names"):
+        score_files(predictions, truth, mapping={**mapping, "predictions.lat_deg": "z"})
+    with pytest.raises(FileError, match=r"found mapping keys latitude; expected predictions\.image_id"):
+        score_files(predictions, truth, mapping={"latitude": "y"})
+
+
+def test_a_mapping_reads_the_truth_too(write):
+    truth = write("t.csv", "key,who,y,x\na,ann,10,20\n")
+    mapping = {"truth.image_id": "key", "truth.lat_deg": "y", "truth.lon_deg": "x", "truth.author": "who"}
+    assert pair_files(write("p.csv", "id,lat,lon\na,10,20\n"), truth, mapping).authors == ("ann",)
+
+
+@pytest.mark.parametrize("role", ["truth", "predictions"])
+def test_swapped_headers_are_refused(write, role):
+    swapped, right = "id,LON,LAT\nx,10,120\n", "id,LAT,LON\nx,10,120\n"
+    truth = write("t.csv", swapped if role == "truth" else right)
+    predictions = write("p.csv", swapped if role == "predictions" else right)
+    with pytest.raises(FileError, match="swapped"):
+        score_files(predictions, truth)
+
+
+@pytest.mark.parametrize(
+    ("truth", "predictions", "said"),
+    [
+        ("id,lat,lon\na,1,2\na,1,2\n", "id,lat,lon\na,1,2\n", "repeated ids"),
+        ("id,lat,lon\na,1,2\n", "id,lat,lon\na.png,1,2\na.jpg,3,4\n", r"two predictions for 'a.jpg' .*lines 2 and 3"),
+        ("id,lat,lon\na,1,2\n", "id,lat,lon\nb,1,2\n", "no prediction in"),
+        ("id,lat,lon\na,1,2\nb,,2\n", "id,lat,lon\na,1,2\n", r"1 of 2 rows without a coordinate .*line 3"),
+        ("id,lat,lon\na,1,2\n\nb,,\n", "id,lat,lon\na,1,2\n", r"1 of 2 rows without a coordinate .*line 4"),
+        ("id,lat,lon\na,1,2\n", "", "no rows"),
+        ("id,lat,lon\na,1,2\n", "id,lat,lon\n", "no rows"),
+        ("id,lat,LAT,lon\na,1,1,2\n", "id,lat,lon\na,1,2\n", "'lat' twice"),
+        ("id,lat,lon\na,1,200\n", "id,lat,lon\na,1,2\n", "beyond 180 degrees"),
+    ],
+)
+def test_what_cannot_be_scored_says_why(write, truth, predictions, said):
+    with pytest.raises(FileError, match=said):
+        score_files(write("p.csv", predictions), write("t.csv", truth))
+
+
+def test_rows_after_a_blank_line_are_kept_unless_they_open_like_a_summary(write):
+    predictions = write("p.csv", "id,lat,lon\na,1,2\n\nb,3,4\n")
+    score = score_files(
+        predictions, write("t.csv", "id,lat,lon\na,1,2\n\nb,3,4\n\nmean,city acc,region acc\nx,0.5,0.5\n")
+    )
+    assert (score.count, score.failures, score.ignored_rows) == (2, 0, 2)
+
+
+def test_a_missing_or_binary_file_is_one_clear_error(write, tmp_path):
+    truth = write("t.csv", TRUTH)
+    with pytest.raises(FileError, match="check the path"):
+        score_files(tmp_path / "absent.csv", truth)
+    (tmp_path / "image.csv").write_bytes(b"\xff\xd8\xff\xe0 no text")
+    with pytest.raises(FileError, match="UTF-8"):
+        score_files(tmp_path / "image.csv", truth)
+
+
+def test_the_distance_is_the_users_choice(write):
+    truth, predictions = write("t.csv", "id,lat,lon\na,0,0\n"), write("p.csv", "id,lat,lon\na,0,1\n")
+    sphere, ellipsoid = score_files(predictions, truth), score_files(predictions, truth, "wgs84")
+    assert (sphere.distance, ellipsoid.distance) == ("great_circle", "wgs84")
+    assert sphere.median_km == pytest.approx(111.1949, abs=1e-4)
+    assert ellipsoid.median_km == pytest.approx(111.3195, abs=1e-4)
+    with pytest.raises(ValueError, match="expected great_circle or wgs84"):
+        score_files(predictions, truth, "flat")
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("isns", ["16.9", "43.0", "51.9", "66.7", "80.2"]), ("base_l_m", ["13.5", "36.3", "50.6", "64.1", "79.7"])],
+)
+def test_the_public_predictions_give_their_published_row(shared_dir, name, published):
+    folder = shared_dir / "data/im2gps"
+    score = score_files(folder / f"predictions_{name}.csv", folder / "ground_truth.csv")
+    assert (score.count, score.failures, score.ignored_rows) == (237, 0, 2)
+    assert [f"{100 * score.accuracy[k]:.1f}" for k in THRESHOLDS_KM] == published
+
+
+@pytest.mark.shared_data
+def test_a_predictions_file_serves_as_its_own_truth(shared_dir):
+    path = shared_dir / "data/im2gps/predictions_isns.csv"
+    assert score_files(path, path).count == 237
+
+
+@pytest.mark.shared_data
+def test_yfcc26k_ids_are_paths(shared_dir):
+    path = shared_dir / "data/yfcc26k/ground_truth.csv"
+    assert _hits(score_files(path, path)) == [25600] * 5

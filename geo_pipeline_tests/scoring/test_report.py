@@ -1,0 +1,207 @@
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from geo_pipeline.scoring.report import write_report
+from geo_pipeline.scoring.report_content import Paragraph, TableBlock, report_blocks
+from geo_pipeline.scoring.report_html import html_page
+from geo_pipeline.scoring.report_inputs import ReportError, count_reasons, count_sets, judge
+from geo_pipeline.scoring.report_markdown import markdown
+from geo_pipeline.scoring.report_tables import TextTable
+from geo_pipeline_tests.scoring.drawn_report import drawn_inputs, published_inputs
+
+GOLDEN = Path(__file__).parent / "golden_report.md"
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _text(inputs) -> str:
+    return markdown(report_blocks(inputs))
+
+
+def _geosurge_alone(inputs):
+    wanted = ("planet_mixed", "geosurge")
+    kept = [row for row in inputs.scores.to_pylist() if (row["benchmark"], row["method"]) == wanted]
+    return replace(
+        inputs,
+        scores=pa.Table.from_pylist(kept),
+        routing_scores=inputs.routing_scores.slice(0, 0),
+        judged=inputs.judged.slice(0, 0),
+        georouting=None,
+        training_curves={},
+        quarantine_counts=inputs.quarantine_counts.slice(0, 0),
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return drawn_inputs()
+
+
+@pytest.fixture(scope="module")
+def written(inputs, tmp_path_factory):
+    return write_report(inputs, tmp_path_factory.mktemp("report"))
+
+
+def test_markdown_is_the_golden_text(written):
+    assert written.markdown.read_text() == GOLDEN.read_text(), (
+        "the report's text changed; read it, and if it is meant: python -m geo_pipeline_tests.scoring.golden_report"
+    )
+
+
+def test_same_inputs_give_the_same_bytes(inputs, written, tmp_path):
+    write_report(inputs, tmp_path)
+    assert _hashes(tmp_path) == _hashes(written.markdown.parent)
+
+
+def test_other_inputs_give_another_text(written):
+    assert _text(drawn_inputs(seed=8)) != written.markdown.read_text()
+
+
+def test_every_figure_of_the_markdown_lies_beside_it(written):
+    linked = set(re.findall(r"\]\((figures/[^)]+)\)", written.markdown.read_text()))
+    folder = written.markdown.parent
+    assert linked == {str(path.relative_to(folder)) for path in written.figures}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written.figures)
+
+
+def test_figures_of_an_earlier_report_are_removed(inputs, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "loss_curves.png").write_bytes(b"of an earlier report")
+    write_report(_geosurge_alone(inputs), tmp_path)
+    assert not (tmp_path / "figures" / "loss_curves.png").exists()
+    assert "loss_curves" not in (tmp_path / "report.md").read_text()
+
+
+class _Page(HTMLParser):
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.alts: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.sources += [values[name] for name in ("src",) if name in values]
+        self.alts += [values["alt"]] if tag == "img" else []
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values["href"]] if "href" in values else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_is_well_formed_and_needs_no_other_file(written):
+    page = _Page()
+    text = written.html.read_text()
+    page.feed(text)
+    assert page.open == []
+    assert len(page.sources) == len(written.figures)
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert all(page.alts)
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.links) == {f"#{name}" for name in page.ids}
+    assert "<script" not in text
+    assert "url(" not in text
+
+
+def test_names_are_escaped(inputs):
+    blocks = [Paragraph("<b>& |*bold*| a_b", lead=True), TableBlock("x", TextTable(("a|b",), (("1 (<2)",),)))]
+    page, text = html_page(blocks, {}), markdown(blocks)
+    assert "&lt;b&gt;&amp; |*bold*| a_b" in page
+    assert '1 <span class="range">(&lt;2)</span>' in page
+    assert "> \\<b>& |\\*bold\\*| a\\_b" in text
+    assert "| a\\|b |" in text
+
+
+def test_published_rows_stand_apart_and_only_for_published_benchmarks(inputs):
+    before, _, after = _text(published_inputs()).partition("## Published results")
+    section = after.partition("\n## ")[0]
+    assert "A paper's method" not in before
+    assert "| A paper's method | 12.30 | A paper, Table 1; rounded |" in section
+    assert "Planet, remote" in section
+    assert "Planet, mixed" not in section
+    plain = replace(published_inputs(), context=inputs.context)
+    assert "Published results" not in _text(plain)
+
+
+def test_nothing_scored_is_one_clear_error(inputs, tmp_path):
+    with pytest.raises(ReportError, match="at least one scored benchmark"):
+        write_report(replace(inputs, scores=inputs.scores.slice(0, 0)), tmp_path)
+
+
+def test_a_score_without_a_name_is_refused(inputs):
+    fewer = replace(inputs, context=replace(inputs.context, methods=inputs.context.methods[1:]))
+    with pytest.raises(ReportError, match="densest_cell"):
+        report_blocks(fewer)
+    fewer = replace(inputs, context=replace(inputs.context, benchmarks=inputs.context.benchmarks[1:]))
+    with pytest.raises(ReportError, match="planet_mixed"):
+        report_blocks(fewer)
+
+
+def test_judged_rows_that_miss_a_method_are_refused(inputs):
+    kept = [row for row in inputs.judged.to_pylist() if row["method"] != "router"]
+    with pytest.raises(ReportError, match="found 0 judged predictions of router"):
+        report_blocks(replace(inputs, judged=pa.Table.from_pylist(kept, inputs.judged.schema)))
+
+
+def test_a_report_of_one_benchmark_without_routers_is_possible(inputs):
+    text = _text(_geosurge_alone(inputs))
+    assert "No row was rejected." in text
+    assert "Routing accuracy" not in text
+    assert "Who is nearer" not in text
+
+
+TRUTH = pa.table({"image_id": ["b", "a"], "lat_deg": [0.0, 10.0], "lon_deg": [0.0, 20.0]})
+
+
+def _prediction(image_id, lat, lon, failure=None):
+    row = {"image_id": image_id, "method": "m", "lat_deg": lat, "lon_deg": lon, "failure": failure}
+    schema = pa.schema([(name, pa.float64() if "deg" in name else pa.string()) for name in row])
+    return pa.Table.from_pylist([row], schema)
+
+
+def test_judge_counts_an_image_without_prediction_as_failed():
+    rows = judge("small", _prediction("b", 0.0, 1.0), TRUTH).to_pylist()
+    assert [row["image_id"] for row in rows] == ["a", "b"]
+    assert rows[0]["error_km"] == float("inf")
+    assert rows[0]["failure"] == "no_prediction"
+    assert rows[0]["lat_deg"] is None
+    assert rows[1]["error_km"] == pytest.approx(111.195, abs=0.01)
+
+
+def test_judge_counts_a_null_coordinate_as_failed():
+    rows = judge("small", _prediction("b", None, None, "refused"), TRUTH).to_pylist()
+    assert (rows[1]["error_km"], rows[1]["failure"]) == (float("inf"), "refused")
+
+
+def test_judge_refuses_images_of_another_benchmark():
+    with pytest.raises(ReportError, match="1 predictions for images outside benchmark small"):
+        judge("small", _prediction("elsewhere", 0.0, 0.0), TRUTH)
+
+
+def test_counts_of_sets_leave_unknown_authors_out():
+    catalogue = pa.table({"image_id": ["1", "2", "3"], "author": ["a", None, "a"], "set_name": ["train"] * 3})
+    assert count_sets(catalogue).to_pylist() == [{"set_name": "train", "images": 3, "authors": 1}]
+
+
+def test_counts_of_reasons_put_the_most_frequent_first():
+    quarantine = pa.table({"stage": ["decode"] * 3, "reason": ["zero_bytes", "truncated", "truncated"]})
+    assert [(row["reason"], row["count"]) for row in count_reasons(quarantine).to_pylist()] == [
+        ("truncated", 2),
+        ("zero_bytes", 1),
+    ]

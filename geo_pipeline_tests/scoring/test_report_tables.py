@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from geo_pipeline.scoring.report_numbers import Gain, method_scores, router_gain, winners
+from geo_pipeline.scoring.report_tables import accuracy_table, benchmark_table, kilometres, overview_table, percent
+from geo_pipeline_tests.scoring.drawn_report import drawn_inputs
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return drawn_inputs()
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(0.4296, "43.0"), (1.0, "100.0"), (0.0, "0.0"), (None, "–"), (float("nan"), "–")]
+)
+def test_percent_has_one_decimal(fraction, text):
+    assert percent(fraction) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.416, "0.42"), (12.4, "12"), (1234.5, "1,234"), (float("inf"), "∞")])
+def test_kilometres(value, text):
+    assert kilometres(value) == text
+
+
+def test_benchmark_table_has_every_benchmark_and_method(inputs):
+    table = benchmark_table(inputs)
+    assert table.columns == (
+        "Benchmark",
+        "Method",
+        "1 km",
+        "25 km",
+        "200 km",
+        "750 km",
+        "2500 km",
+        "Mean",
+        "Failures",
+        "Images",
+    )
+    assert len(table.rows) == 16
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert table.rows[0][:2] == ("Planet, mixed", "Densest cell")
+
+
+def test_the_best_method_is_stressed_and_never_the_oracle(inputs):
+    for table in (accuracy_table(inputs, "planet_mixed"), overview_table(inputs)):
+        stressed = {table.rows[row][0] for row, _ in table.emphasis}
+        assert "Oracle" not in stressed
+        assert {column for _, column in table.emphasis} >= set(range(1, 3))
+
+
+def test_failures_stand_beside_the_score(inputs):
+    table = accuracy_table(inputs, "planet_remote")
+    failures = {row[0]: int(row[-1]) for row in table.rows}
+    generation = method_scores(inputs, "planet_remote")["generation"]
+    assert failures["Generation"] == generation.failures > 0
+    assert failures["Retrieval"] == 0
+
+
+def test_gap_closed_is_the_share_of_the_way_to_the_oracle(inputs):
+    scores = {name: score.mean_accuracy for name, score in method_scores(inputs, "planet_mixed").items()}
+    better = max(scores["retrieval"], scores["generation"])
+    gain = router_gain(inputs, "planet_mixed", "router")
+    assert isinstance(gain, Gain)
+    assert gain.closed == pytest.approx((scores["router"] - better) / (scores["oracle"] - better))
+    assert gain.difference == pytest.approx(scores["router"] - better)
+    assert gain.low <= gain.difference <= gain.high
+
+
+def test_winners_count_every_image_once(inputs):
+    rows, winner = winners(inputs, "planet_remote")
+    assert rows.num_rows == len(winner) == 40
+    assert set(np.unique(winner)) <= {0, 1, 2}
+    assert {0, 1} <= set(winner)

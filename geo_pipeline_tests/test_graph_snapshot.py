@@ -1,0 +1,58 @@
+"""The asset graph as text: a change of the lineage is seen in review. To renew it: `python -m geo_pipeline_tests.test_graph_snapshot`."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from geo_pipeline.definitions import build_definitions
+from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.sample import sample
+
+SNAPSHOT = Path(__file__).with_name("graph_snapshot.txt")
+
+
+def definitions():
+    profile = sample(0)
+    return build_definitions(profile, Home(Path("nowhere")), InProcessCompute(profile.compute))
+
+
+def graph_text():
+    graph = definitions().resolve_asset_graph()
+    lines = []
+    for key in sorted(graph.get_all_asset_keys(), key=str):
+        node = graph.get(key)
+        shards = ", ".join(node.partitions_def.get_partition_keys()) if node.partitions_def else "-"
+        lines.append(f"{key.to_user_string()} ({node.group_name}; {', '.join(sorted(node.kinds))})")
+        lines.append(f"    shards: {shards}")
+        checks = sorted(check.name for check in graph.get_check_keys_for_assets({key}))
+        lines.append(f"    checks: {', '.join(checks) or '-'}")
+        for parent in sorted(node.parent_keys, key=str):
+            mapping = node.partition_mappings.get(parent)
+            lines.append(f"    reads {parent.to_user_string()}" + (f" by {type(mapping).__name__}" if mapping else ""))
+    return "\n".join(lines) + "\n"
+
+
+def test_the_graph_is_as_agreed():
+    assert graph_text() == SNAPSHOT.read_text()
+
+
+def test_every_asset_is_ready_for_a_strangers_eye():
+    graph = definitions().resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.description.endswith("."), key
+        assert node.owners, key
+        assert node.kinds, key
+        assert node.code_version, key
+
+
+def test_jobs_are_named_for_wishes_and_the_schedule_is_off():
+    made = definitions()
+    assert {job.name for job in made.jobs} == {"rebuild_geosurge", "rebuild_router", "rebenchmark"}
+    assert [schedule.default_status for schedule in made.schedules] == [dg.DefaultScheduleStatus.STOPPED]
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(graph_text())

@@ -1,0 +1,35 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def contracts():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+
+
+def test_higher_layers_import_lower_ones_only(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True) == 0
+
+
+def test_every_package_has_a_layer(contracts):
+    layers = next(contract for contract in contracts if contract["type"] == "layers")
+    named = {name.strip() for layer in layers["layers"] for name in layer.split("|")}
+    rooms = {path.name for path in (ROOT / "geo_pipeline").iterdir() if (path / "__init__.py").is_file()}
+    files = {path.stem for path in (ROOT / "geo_pipeline").glob("*.py")} - {"__init__"}
+    assert named == rooms | files
+    assert layers["exhaustive"] is True
+
+
+def test_only_one_module_imports_ray():
+    importing = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "geo_pipeline").rglob("*.py")
+        if any(line.strip().startswith(("import ray", "from ray")) for line in path.read_text().splitlines())
+    )
+    assert importing == ["geo_pipeline/orchestration/compute.py"]
