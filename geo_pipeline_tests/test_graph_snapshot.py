@@ -1,4 +1,4 @@
-"""The asset graph as text: a change of the lineage is seen in review. To renew it: `python -m geo_pipeline_tests.test_graph_snapshot`."""
+"""The asset graph as text, so that a change is seen; `python -m geo_pipeline_tests.test_graph_snapshot` renews it."""
 
 from pathlib import Path
 

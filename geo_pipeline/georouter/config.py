@@ -71,7 +71,7 @@ class RouterConfig:
             variant=variant,
             lr=1.5e-3,
             micro_batch=None,
-            epochs=5,
+            epochs=3,
             warmup_share=0.1,
             cosine=True,
             holdout=0.05,

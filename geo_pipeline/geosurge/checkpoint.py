@@ -96,9 +96,9 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{folder / CARD} is not readable as JSON ({error}): train again, or restore the file."
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        found = card.get("format") if isinstance(card, dict) else type(card).__name__
+        name = card.get("format") if isinstance(card, dict) else type(card).__name__
         raise CheckpointError(
-            f"{folder / CARD} has the format {found!r}; expected {FORMAT!r}: train again with this version."
+            f"{folder / CARD} has the format {name!r}; expected {FORMAT!r}: train again with this version."
         )
     return card
 

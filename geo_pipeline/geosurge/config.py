@@ -131,8 +131,8 @@ class TrainingConfig:
 
     @classmethod
     def sample(cls) -> "TrainingConfig":
-        """About ten short epochs on two CPU cores."""
-        return cls(lr=2e-3, batch=128, gamma=0.8, max_epochs=10)
+        """A dozen short epochs on two CPU cores; random crops, because two thousand pictures are soon learnt by heart."""
+        return cls(lr=1e-3, batch=128, gamma=0.85, max_epochs=12, random_crop=True)
 
 
 @dataclass(frozen=True)

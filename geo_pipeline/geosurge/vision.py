@@ -16,6 +16,7 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import resize_pos_embed
 from open_clip.transformer import VisionTransformer
 from safetensors.torch import load_file
@@ -143,13 +144,18 @@ def load_tower(config: VisionConfig) -> VisionTower:
 
 def build_tower(architecture: TowerArchitecture, trainable_blocks: int) -> VisionTower:
     """A tower of this architecture with random weights, for a checkpoint to fill."""
-    model = open_clip.CLIP(
+    visual = _plain_vit(_random_clip(architecture).visual, "the checkpoint's card")
+    return VisionTower(visual, architecture, trainable_blocks)
+
+
+def _random_clip(architecture: TowerArchitecture) -> open_clip.CLIP:
+    """A CLIP whose text side is a stand-in: only the vision tower is read."""
+    return open_clip.CLIP(
         embed_dim=architecture.embed_dim,
         vision_cfg=dict(architecture.vision_cfg),
         text_cfg=dict(_TEXT_STANDIN),
         quick_gelu=architecture.quick_gelu,
     )
-    return VisionTower(_plain_vit(model.visual, "the checkpoint's card"), architecture, trainable_blocks)
 
 
 def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
@@ -161,18 +167,21 @@ def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
             f"No CLIP model in {folder}: {' and '.join(missing)} not found; expected a folder with both (safetensors "
             "only, no pickle). Save the model in open_clip's local-dir layout, or correct vision.model."
         )
-    card = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
-    force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, force_image_size=force_px)
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / "open_clip_model.safetensors").items()}
-    resize_pos_embed(tensors, model)
+    content = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, **content.get("preprocess_cfg", {})}
+    architecture = _architecture(content["model_cfg"], preprocess, config)
+    clip = _random_clip(architecture)
+    visual = _plain_vit(clip.visual, str(folder))
+    stored = load_file(folder / "open_clip_model.safetensors")
+    tensors = {name: tensor.float() for name, tensor in stored.items() if name.startswith("visual.")}
+    resize_pos_embed(tensors, clip)
     try:
-        model.load_state_dict(tensors)
+        visual.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in tensors.items()})
     except RuntimeError as error:
         raise VisionWeightsError(
             f"The weights in {folder} do not fit its open_clip_config.json: {error}. Save both from one model."
         ) from error
-    return _tower(model, card, config, str(folder))
+    return VisionTower(visual, architecture, config.trainable_blocks)
 
 
 def _load_named(config: VisionConfig) -> VisionTower:
@@ -187,7 +196,8 @@ def _load_named(config: VisionConfig) -> VisionTower:
     model = open_clip.create_model(
         config.model, pretrained=config.pretrained, precision="fp32", force_image_size=force_px
     )
-    return _tower(model, card, config, config.model)
+    architecture = _architecture(card, open_clip.get_model_preprocess_cfg(model), config)
+    return VisionTower(_plain_vit(model.visual, config.model), architecture, config.trainable_blocks)
 
 
 def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:
@@ -221,17 +231,14 @@ def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:
         )
 
 
-def _tower(model: nn.Module, card: Mapping[str, Any], config: VisionConfig, source: str) -> VisionTower:
-    visual = _plain_vit(model.visual, source)
-    preprocess = open_clip.get_model_preprocess_cfg(model)
-    architecture = TowerArchitecture(
+def _architecture(card: Mapping[str, Any], preprocess: Mapping[str, Any], config: VisionConfig) -> TowerArchitecture:
+    return TowerArchitecture(
         embed_dim=int(card["embed_dim"]),
         quick_gelu=bool(card.get("quick_gelu", False)),
         vision_cfg={**card["vision_cfg"], "image_size": config.input_px},
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
     )
-    return VisionTower(visual, architecture, config.trainable_blocks)
 
 
 def _plain_vit(visual: object, source: str) -> VisionTransformer:

@@ -64,7 +64,7 @@ class SplitConfig:
     @classmethod
     def sample(cls) -> "SplitConfig":
         """For the sample world, whose benchmarks are drawn as such: a pool of a few thousand, split by author."""
-        return cls(holdout=0.05, router_queries=0.25)
+        return cls(holdout=0.04, router_queries=0.36)
 
     @classmethod
     def photographs(cls) -> "SplitConfig":

@@ -138,7 +138,7 @@ class RayCompute:
         waiting: dict[int, pa.Table] = {}
         due = 0
         blocks_done = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
-        for block in _guarded(blocks_done, self.config.stall_s, worker):
+        for block in guarded(blocks_done, self.config.stall_s, worker):
             for number, rows in zip(block["batch"].to_pylist(), block["rows"].to_pylist(), strict=True):
                 waiting[number] = _from_bytes(rows)
             while due in waiting:
@@ -194,7 +194,9 @@ class RayCompute:
         address = os.environ.get("RAY_ADDRESS") or self.config.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves the work wherever something else runs
         os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a reader that outlives the run must not start Ray again
         local: dict[str, Any] = {"num_cpus": self.config.cpus, "include_dashboard": False} if not address else {}
         if not address:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -206,7 +208,7 @@ class RayCompute:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         logging.getLogger("ray.train").setLevel(logging.ERROR)
         self._started = True
 
@@ -300,7 +302,7 @@ def _waves(batches: Iterable[pa.Table], limit: int) -> Iterator[list[pa.Table]]:
         yield wave
 
 
-def _guarded(results: Iterable[pa.Table], stall_s: float, worker: str) -> Iterator[pa.Table]:
+def guarded(results: Iterable[pa.Table], stall_s: float, worker: str) -> Iterator[pa.Table]:
     """The results, read by a thread, so that silence for `stall_s` becomes an error instead of a hang."""
     done = object()
     found: queue.Queue[Any] = queue.Queue()

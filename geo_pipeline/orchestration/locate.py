@@ -120,8 +120,8 @@ def _answers(
             {
                 "image": path.name,
                 "retrieval": _coordinate(found),
-                "generation": {**_coordinate(said), "raw_answer": said["raw_answer"]},
-                "router": {**_coordinate(choice), "chosen": choice["chosen"], "score": choice["score"]},
+                "generation": _coordinate(said) | {"raw_answer": said["raw_answer"]},
+                "router": _coordinate(choice) | {"chosen": choice["chosen"], "score": choice["score"]},
                 "references": [
                     {"image_id": image_id, "lat_deg": lat_deg, "lon_deg": lon_deg, "credit": credits.get(image_id)}
                     for image_id, lat_deg, lon_deg in list(candidates)[:SHOWN_REFERENCES]

@@ -40,5 +40,5 @@ def sample(seed: int = 0) -> Profile:
         lvlm=LvlmConfig.sample(),
         router=RouterConfig.sample(seed=seed),
         max_rejected_share=0.01,
-        compute=ComputeConfig(batch_rows=64, actors=2, cpus=4, torch_threads=1),
+        compute=ComputeConfig(batch_rows=64, actors=2, cpus=4, torch_threads=1, train_threads=2),
     )

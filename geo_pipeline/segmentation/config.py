@@ -14,7 +14,7 @@ class SegmentationConfig:
     """
 
     model: str = "shi-labs/oneformer_ade20k_swin_large"
-    revision: str | None = "main"
+    revision: str | None = "4a5bac8e64f82681a12db2e151a4c2f4ce6092b2"
     class_info: str = "shi-labs/oneformer_demo/ade20k_panoptic.json"
     input_px: int | None = None
     batch: int = 8

@@ -19,6 +19,7 @@ from transformers import (
     OneFormerImageProcessor,
     OneFormerProcessor,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from geo_pipeline.sample_world.weights import weights_dir
 from geo_pipeline.segmentation.config import SegmentationConfig
@@ -102,6 +103,7 @@ def _source(config: SegmentationConfig) -> tuple[str, str | None]:
 
 
 def _load_model(source: str, revision: str | None, config: SegmentationConfig) -> OneFormerForUniversalSegmentation:
+    disable_progress_bar()  # a worker's log is read by people
     settings = OneFormerConfig.from_pretrained(source, revision=revision)
     settings.is_training = False  # otherwise every forward wants text inputs
     settings.contrastive_temperature = float(settings.contrastive_temperature or 0.07)

@@ -103,6 +103,11 @@ def test_what_is_wrong_with_a_source_is_said(clip_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(VisionWeightsError, match=r"open_clip_model\.safetensors not found"):
         load_tower(vision(tmp_path / "empty"))
+    torn = shutil.copytree(clip_dir, tmp_path / "torn")
+    card = (torn / "open_clip_config.json").read_text()
+    (torn / "open_clip_config.json").write_text(card.replace('"width": 32', '"width": 64'))
+    with pytest.raises(VisionWeightsError, match="Save both from one model"):
+        load_tower(vision(torn))
     with pytest.raises(VisionWeightsError, match="knows no model"):
         load_tower(VisionConfig(model="ViT-XXL", pretrained=None))
     with pytest.raises(VisionWeightsError, match="has 3 blocks"):

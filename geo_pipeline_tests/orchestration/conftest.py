@@ -5,7 +5,6 @@ import pytest
 
 from geo_pipeline_tests.orchestration.small_lineage import SmallRun
 
-
 NO_TELEMETRY = {"telemetry": {"enabled": False}}
 
 

@@ -1,9 +1,10 @@
 import os
+import threading
 
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute
+from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute, guarded
 from geo_pipeline.orchestration.stage import in_batches
 from geo_pipeline.profiles.resources import ComputeConfig
 
@@ -27,19 +28,30 @@ def test_no_batches_need_no_worker(tmp_path):
     assert list(InProcessCompute(CONFIG).map_batches("nosuch.module:Worker", {}, [])) == []
 
 
+def test_silence_becomes_an_error_and_an_error_is_handed_on():
+    def silent(wait):
+        yield "first"
+        wait.wait(20)
+
+    wait = threading.Event()
+    results = guarded(silent(wait), 0.2, "some worker")
+    assert next(results) == "first"
+    with pytest.raises(ComputeError, match="no result of some worker"):
+        next(results)
+    wait.set()
+    with pytest.raises(ZeroDivisionError):
+        list(guarded((1 // number for number in (1, 0)), 5.0, "some worker"))
+
+
 def test_on_ray_two_actors_work_one_is_killed_every_row_is_there_and_bytes_are_equal(tmp_path):
-    """The one test that starts Ray: actor pool, replacement of a killed actor, training, and the stall guard."""
-    for name in ("ray", "here", "train", "stall"):
+    """The one test that starts Ray: actor pool, replacement of a killed actor, and training."""
+    for name in ("ray", "here", "train"):
         (tmp_path / name).mkdir()
     with RayCompute(CONFIG) as ray_compute:
         kwargs = {"folder": tmp_path / "ray", "deadly": 13, "pause_s": 0.3}
         on_ray = list(ray_compute.map_batches(WORKER, kwargs, numbers(40)))
         reports = []
         trained = ray_compute.train(LOOP, {"start": 4.0, "out_dir": tmp_path / "train" / "net"}, reports.append)
-        slow = RayCompute(ComputeConfig(batch_rows=3, actors=1, stall_s=0.5))
-        slow._started = True
-        with pytest.raises(ComputeError, match="no result of"):
-            list(slow.map_batches(WORKER, {"folder": tmp_path / "stall", "pause_s": 30.0}, numbers(3)))
     pids = {int(path.name.removeprefix("pid-")) for path in (tmp_path / "ray").glob("pid-*")}
     killed = int((tmp_path / "ray" / "killed").read_text())
     assert killed in pids

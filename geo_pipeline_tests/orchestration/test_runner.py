@@ -109,7 +109,7 @@ def test_a_stale_input_is_refused_by_name_and_never_used(small):
 def test_a_lost_record_is_renewed_without_computing(small, tmp_path):
     small.bring_up()
     small.world.made.clear()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "other"), overrides=NO_TELEMETRY) as instance:
+    with dg.DagsterInstance.local_temp(overrides=NO_TELEMETRY) as instance:
         small.instance = instance
         assert set(small.bring_up()) == {"features", "doubles", "features_manifest", "total"}
         assert small.world.made == []

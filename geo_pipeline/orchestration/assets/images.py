@@ -21,7 +21,7 @@ def image_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
             yield Made(key, {"images": images, "quarantine": quarantine}, notes={"rejected": quarantine.num_rows})
 
     def outside(home: Home, key: str) -> str:
-        rows = home.read_table("catalogue", "all", ["locator"], where=("shard", key))
+        rows = home.examined(table("catalogue", where=("shard", key)))
         return profile.source.stamp(rows["locator"].to_pylist())
 
     images = Stage(

@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from geo_pipeline.benchmarks.benchmark import Benchmark
+from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.methods.densest_cell import DensestCell
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.methods.router import router_inputs, top_references
+from geo_pipeline.orchestration.assembly import assemble
+from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.sample import sample
+
+EXPECTED = [
+    "densest_cell",
+    "geosurge",
+    "retrieval",
+    "generation",
+    "router",
+    "router_coordinates_only",
+    "router_image_only",
+]
+
+
+def assembled(methods=None, registry=None, **changes):
+    profile = replace(sample(0), **changes)
+    return assemble(profile, Home(Path("nowhere")), InProcessCompute(profile.compute), methods, registry)
+
+
+def test_the_registry_names_every_method_once():
+    assert list(METHODS) == EXPECTED
+    assert len({method.asset for method in METHODS.values()}) == len(METHODS)
+    assert METHODS["router"].asset == "routed_predictions"
+
+
+def test_entries_are_torch_free():
+    probe = "import sys, geo_pipeline.methods.registry; print('torch' in sys.modules, 'dagster' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_what_a_method_declares_is_an_asset(method):
+    stages = assembled().lineage.stages
+    parents = assembled().lineage.parents(stages[method.asset])
+    assert set(parents) == set(method.upstream)
+
+
+def test_a_new_method_and_a_new_benchmark_appear_by_registering_them():
+    """One entry each: the asset, the check, the score and the schedule's job follow."""
+    fake = replace(METHODS["densest_cell"], name="fake", title="Fake", asset="fake_predictions")
+    benchmark = Benchmark("fake_set", "Fake set", 7)
+    made = assembled({**METHODS, "fake": fake}, {**BENCHMARKS, "fake_set": benchmark}, benchmarks=("fake_set",))
+    stages = made.lineage.stages
+    assert stages["fake_predictions"].keys == ("router_queries", "fake_set")
+    assert "fake_predictions" in made.lineage.parents(stages["benchmark_scores"])
+    assert "fake_predictions" in made.lineage.parents(stages["benchmark_report"])
+    assert stages["benchmark_scores"].keys == ("fake_set",)
+    assert "fake_predictions" in {
+        key.to_user_string() for key in made.definitions.resolve_asset_graph().get_all_asset_keys()
+    }
+    assert assembled().lineage.stages["benchmark_scores"].code_version != stages["benchmark_scores"].code_version
+
+
+def test_the_densest_cell_is_of_the_finest_partition():
+    rows = [
+        {"partition": 0, "cell": 0, "token": "1", "level": 1, "count": 9, "lat_deg": 0.0, "lon_deg": 0.0},
+        {"partition": 1, "cell": 0, "token": "11", "level": 2, "count": 2, "lat_deg": 10.0, "lon_deg": 20.0},
+        {"partition": 1, "cell": 1, "token": "13", "level": 2, "count": 6, "lat_deg": 30.0, "lon_deg": 40.0},
+    ]
+    geocells = pa.Table.from_pylist(rows, schema=load("geocells").arrow_schema)
+    answers = DensestCell(geocells)(pa.table({"image_id": ["p", "q"]}))
+    assert load("predictions").problems(answers) == []
+    assert answers.select(["image_id", "lat_deg", "lon_deg", "score"]).to_pylist() == [
+        {"image_id": name, "lat_deg": 30.0, "lon_deg": 40.0, "score": 0.75} for name in ("p", "q")
+    ]
+
+
+def test_the_router_is_given_what_belongs_to_each_query_whatever_the_order():
+    schema = load("predictions").arrow_schema
+    found = [
+        {"image_id": "b", "method": "retrieval", "lat_deg": 2.0, "lon_deg": 3.0, "candidate_ids": ["r2", "r1"],
+         "candidate_lats_deg": [2.0, 1.0], "candidate_lons_deg": [3.0, 1.0]},
+        {"image_id": "a", "method": "retrieval", "failure": "no_candidate"},
+    ]  # fmt: skip
+    said = [
+        {"image_id": "a", "method": "generation", "lat_deg": 5.0, "lon_deg": 6.0},
+        {"image_id": "b", "method": "generation", "failure": "no_coordinate"},
+    ]
+    retrieval, generation = (pa.Table.from_pylist(rows, schema=schema) for rows in (found, said))
+    images = pa.table({"image_id": ["b", "a"], "jpeg": [b"B", b"A"]})
+    assert top_references(retrieval) == ["r2"]
+    asked = router_inputs(images, retrieval, generation, pa.table({"image_id": ["r2"], "jpeg": [b"R2"]})).to_pylist()
+    assert [(row["image_id"], row["jpeg"], row["top1_jpeg"]) for row in asked] == [
+        ("a", b"A", None),
+        ("b", b"B", b"R2"),
+    ]
+    assert (asked[0]["generation_lat_deg"], asked[0]["retrieval_failure"]) == (5.0, "no_candidate")
+    assert (asked[1]["generation_lat_deg"], asked[1]["candidate_lats_deg"]) == (None, [2.0, 1.0])

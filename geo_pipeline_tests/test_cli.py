@@ -1,0 +1,99 @@
+"""The command line without a lineage run: scoring, SQL, help and mistakes. The run itself is in test_lineage."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from geo_pipeline.cli import app
+
+TRUTH = "IMG_ID,AUTHOR,LAT,LON\na.jpg,u1,10.0,20.0\nb.jpg,u2,-5.0,100.0\nc.jpg,u3,0.5,0.5\nd.jpg,u4,60,10\n"
+PREDICTIONS = "IMG_ID,predicted_lat,predicted_lon\na.jpg,10.0,20.0\nb.jpg,-5.0,101.0\nd.jpg,,\n"
+
+
+@pytest.fixture
+def run():
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def files(tmp_path):
+    truth, predictions = tmp_path / "truth.csv", tmp_path / "predictions.csv"
+    truth.write_text(TRUTH)
+    predictions.write_text(PREDICTIONS)
+    return predictions, truth
+
+
+def test_score_counts_every_row_of_the_truth(run, files):
+    predictions, truth = files
+    done = run("score", predictions, "--truth", truth, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert set(found) >= {"count", "failures", "distance", "accuracy", "interval_95", "median_km"}
+    assert (found["count"], found["failures"], found["distance"]) == (4, 2, "great_circle")
+    assert found["accuracy"] == {"1": 0.25, "25": 0.25, "200": 0.5, "750": 0.5, "2500": 0.5}
+    assert len(found["interval_95"]["25"]) == 2
+
+
+def test_score_for_a_reader_and_with_another_distance(run, files):
+    done = run("score", files[0], "--truth", files[1], "--distance", "wgs84")
+    assert done.exit_code == 0
+    assert "4 images, 2 without a prediction" in done.stdout
+    assert "wgs84" in done.stdout
+
+
+def test_score_with_columns_of_other_names(run, files):
+    files[0].write_text("key,y,x\na.jpg,10,20\n")
+    columns = "id=key,lat=y,lon=x"
+    done = run("score", files[0], "--truth", files[1], "--columns", columns, "--json")
+    assert json.loads(done.stdout)["accuracy"]["1"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--distance", "manhattan"], "great_circle or wgs84"),
+        (["--columns", "latitude=y"], "lat=<column>"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_1(run, files, words, expected):
+    done = run("score", files[0], "--truth", files[1], *words)
+    assert done.exit_code == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.output
+    assert done.stderr.startswith("geo-pipeline: found")
+
+
+def test_a_run_that_cannot_start_says_why(run, tmp_path):
+    assert "--images" in run("run", "--profile", "photos", "--home", tmp_path / "home").stderr
+    done = run("run", "--profile", "photos", "--images", tmp_path / "absent", "--home", tmp_path / "home")
+    assert done.exit_code == 1
+    assert "absent" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_empty_folder_is_one_clear_error(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    (tmp_path / "empty").mkdir()
+    words = ["run", "--profile", "photos", "--images", tmp_path / "empty", "--home", tmp_path / "home", "--in-process"]
+    done = run(*words)
+    assert done.exit_code == 1
+    assert "no photograph" in done.stderr
+
+
+def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
+    assert "geo-pipeline run" in run("sql", "select 1", "--home", tmp_path).stderr
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
+    assert done.exit_code == 1
+    assert "is missing" in done.stderr
+
+
+@pytest.mark.shared_data
+def test_the_published_row_of_isns_on_im2gps(run, shared_dir):
+    folder = shared_dir / "data" / "im2gps"
+    done = run("score", folder / "predictions_isns.csv", "--truth", folder / "ground_truth.csv", "--json")
+    accuracy = json.loads(done.stdout)["accuracy"].values()
+    assert [round(100 * value, 1) for value in accuracy] == [16.9, 43.0, 51.9, 66.7, 80.2]

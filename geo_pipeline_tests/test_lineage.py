@@ -1,0 +1,164 @@
+"""The whole lineage on a dozen photographs with EXIF that the test draws; every arrow of the graph is really read."""
+
+import json
+
+import dagster as dg
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from geo_pipeline.cli import app
+from geo_pipeline.orchestration.artifacts import table
+from geo_pipeline.orchestration.assembly import assemble
+from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, prepare_dagster_home
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.orchestration.views import query
+from geo_pipeline.profiles.photos import photos
+from geo_pipeline.sample_world.config import PlanetConfig
+from geo_pipeline.sample_world.source import PlanetSource
+
+pytestmark = pytest.mark.xdist_group("one_lineage_run")
+PLACES = ((48.86, 2.35), (40.42, -3.7), (52.52, 13.4), (41.9, 12.5), (59.33, 18.07), (-33.87, 151.2))
+
+
+class RecordingHome(Home):
+    """A home that remembers what each stage opens."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.reads = {}
+        self.stage = None
+
+    def opened(self, artifact):
+        self.reads.setdefault(self.stage, set()).add(artifact.whole())
+
+
+class Watch(RunObserver):
+    """Tells the home which stage is at work."""
+
+    def __init__(self, home):
+        self.home = home
+
+    def stage_begins(self, stage, needed):
+        self.home.stage = stage.name
+
+
+def degrees(value):
+    whole = int(abs(value))
+    minutes = int((abs(value) - whole) * 60)
+    return (float(whole), float(minutes), round(((abs(value) - whole) * 60 - minutes) * 60, 3))
+
+
+def draw_photographs(folder):
+    """Twelve drawn JPEGs with GPS in their EXIF, two at each of six places, and one that is cut short."""
+    folder.mkdir()
+    source = PlanetSource(11, PlanetConfig(places=12))
+    locators = [record.locator for record in source.records()][: 2 * len(PLACES)]
+    for number, locator in enumerate(locators):
+        (folder / "drawn.png").write_bytes(source.read(locator))
+        lat, lon = PLACES[number // 2]
+        lat += 0.001 * (number % 2)
+        exif = Image.Exif()
+        exif[0x8825] = {1: "N" if lat >= 0 else "S", 2: degrees(lat), 3: "E" if lon >= 0 else "W", 4: degrees(lon)}
+        with Image.open(folder / "drawn.png") as picture:
+            picture.convert("RGB").save(folder / f"photo{number:02d}.jpg", exif=exif, quality=95)
+        (folder / "drawn.png").unlink()
+    whole = (folder / "photo00.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The lineage, run once in process through a home that records what is read."""
+    base = tmp_path_factory.mktemp("lineage")
+    draw_photographs(base / "pictures")
+    profile = photos(base / "pictures")
+    home = RecordingHome(base / "home")
+    home.root.mkdir()
+    made = assemble(profile, home, InProcessCompute(profile.compute))
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        summary = bring_up_to_date(made.definitions, made.lineage, home, made.control, instance, None, Watch(home))
+    return base, home, made.lineage, summary
+
+
+def test_every_stage_was_made(finished):
+    _, _, lineage, summary = finished
+    assert set(summary.executed) == set(lineage.stages)
+
+
+def test_every_declared_dependency_is_read_and_nothing_else(finished):
+    _, home, lineage, _ = finished
+    listings = {
+        "image_manifest": {"images"},
+        "segmentation_manifest": {"segmentations"},
+        "reference_gallery": {"images", "features"},
+    }
+    for stage in lineage.stages.values():
+        declared = {artifact.whole() for key in stage.keys for artifact in stage.inputs(key)}
+        read = home.reads.get(stage.name, set())
+        assert declared <= read, f"{stage.name} declares what it does not read: {declared - read}"
+        through = {name for each in declared if each.kind == "manifest" for name in listings[each.name]}
+        unlisted = {each for each in read - declared if not (each.kind == "table" and each.name in through)}
+        assert not unlisted, f"{stage.name} reads what it does not declare: {unlisted}"
+
+
+def test_every_photograph_is_counted_somewhere(finished):
+    _, home, _, _ = finished
+    sets = {
+        row["set_name"]: row["n"]
+        for row in query(home, "select set_name, count(*) n from catalogue group by 1").to_pylist()
+    }
+    assert {"train", "router_queries", "photos"} <= set(sets)
+    rejected = query(home, "select locator, reason from quarantine").to_pylist()
+    assert [row["locator"] for row in rejected] == ["cut.jpg"]
+    assert sum(sets.values()) + len(rejected) - ("cut.jpg" in _listed(home)) == 13
+    scores = home.examined(table("scores", "photos")).to_pylist()
+    assert {row["count"] for row in scores} == {sets["photos"]}
+    answered = query(home, "select method, count(*) n from predictions group by 1").to_pylist()
+    assert {row["method"] for row in answered} >= {"geosurge", "retrieval", "generation", "router"}
+
+
+def _listed(home):
+    return {row["locator"] for row in query(home, "select locator from catalogue").to_pylist()}
+
+
+def test_the_report_says_what_it_is(finished):
+    _, home, lineage, _ = finished
+    report = home.place(lineage.stages["benchmark_report"].outputs("all")[0])
+    text = (report / "report.md").read_text()
+    assert "small" in text
+    assert "drawn planets" in text
+    assert (report / "index.html").stat().st_size > 1000
+
+
+def test_the_command_finds_nothing_to_do_and_locates_a_photograph(finished, tmp_path):
+    base, home, _, _ = finished
+    before = {path: path.read_bytes() for path in sorted(home.root.rglob("*.parquet"))}
+    words = ["--profile", "photos", "--images", str(base / "pictures"), "--home", str(home.root)]
+    done = CliRunner().invoke(app, ["run", *words, "--in-process"])
+    assert done.exit_code == 0, done.output
+    assert "nothing to do" in done.stdout
+    assert "index.html" in done.stdout
+    assert {path: path.read_bytes() for path in sorted(home.root.rglob("*.parquet"))} == before
+    located = CliRunner().invoke(app, ["locate", str(base / "pictures" / "photo03.jpg"), *words, "--json"])
+    assert located.exit_code == 0, located.output
+    answer = json.loads(located.stdout)[0]
+    assert answer["image"] == "photo03.jpg"
+    assert answer["router"]["chosen"] in ("retrieval", "generation")
+    assert len(answer["references"]) >= 1
+    chosen = answer[answer["router"]["chosen"]]
+    assert (answer["router"]["lat_deg"], answer["router"]["lon_deg"]) == (chosen["lat_deg"], chosen["lon_deg"])
+
+
+def test_the_job_rebenchmark_renews_scores_that_are_gone(finished):
+    _, home, lineage, _ = finished
+    made = assemble(lineage.profile, home, InProcessCompute(lineage.profile.compute))
+    scores = home.place(table("scores", "photos"))
+    before = scores.read_bytes()
+    scores.unlink()
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        count = len(instance.fetch_materializations(dg.AssetKey("benchmark_scores"), limit=99).records)
+        assert made.definitions.resolve_job_def("rebenchmark").execute_in_process(instance=instance).success
+        assert len(instance.fetch_materializations(dg.AssetKey("benchmark_scores"), limit=99).records) == count + 1
+    assert scores.read_bytes() == before
