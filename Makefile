@@ -41,7 +41,7 @@ test: $(STAMP) ## format, lint, types, import direction, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup -q
 
 ui: $(STAMP) ## the Dagster UI on 127.0.0.1:3000, on the same home as the demo
 	@export GEO_PIPELINE_HOME="$(WORKSPACE)"; \

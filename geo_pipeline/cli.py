@@ -176,7 +176,10 @@ def measure(
 
 @contextlib.contextmanager
 def _plain_errors() -> Iterator[None]:
-    """An error becomes one clear message and exit code 1; GEO_PIPELINE_TRACEBACK=1 shows where it came from."""
+    """What a user can cause becomes one clear message and exit code 1; a fault of ours keeps its traceback.
+
+    GEO_PIPELINE_TRACEBACK=1 shows where a message came from.
+    """
     try:
         yield
     except (typer.Exit, typer.Abort):
@@ -184,7 +187,7 @@ def _plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("\nstopped; run again to go on, finished shards are kept", err=True)
         raise typer.Exit(130) from None
-    except Exception as error:
+    except (ValueError, RuntimeError, OSError) as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
         typer.echo(f"geo-pipeline: {error or type(error).__name__}", err=True)

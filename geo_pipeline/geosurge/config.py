@@ -131,7 +131,7 @@ class TrainingConfig:
 
     @classmethod
     def sample(cls) -> "TrainingConfig":
-        """A dozen short epochs on two CPU cores; random crops, because two thousand pictures are soon learnt by heart."""
+        """A dozen short epochs on two CPU cores; random crops, or two thousand pictures are soon learnt by heart."""
         return cls(lr=1e-3, batch=128, gamma=0.85, max_epochs=12, random_crop=True)
 
 

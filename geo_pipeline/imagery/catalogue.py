@@ -108,7 +108,9 @@ def _judge(source: Source) -> tuple[list[SourceRecord], list[tuple[SourceRecord,
             raise SourceError(
                 f"Found the set name {record.set_name!r}; expected lower-case letters, digits and underscores."
             )
-        if record.problem is not None:
+        # A benchmark's photograph whose file is gone stays in its denominator; decoding will count it as failed.
+        counted = record.problem == "missing_file" and record.set_name not in (None, *POOL_SETS)
+        if record.problem is not None and not counted:
             refused.append((record, record.problem, record.detail))
         elif record.lat_deg is None or record.lon_deg is None:
             refused.append((record, "no_coordinate", record.detail or "The source gives no coordinate."))

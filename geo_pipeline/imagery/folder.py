@@ -139,6 +139,7 @@ def _record(row: MetadataRow, locator: str, problem: str | None, detail: str) ->
         author=row.author,
         lat_deg=row.lat_deg,
         lon_deg=row.lon_deg,
+        set_name=row.set_name,
         credit=row.credit,
         problem=problem,
         detail=detail or row.detail,

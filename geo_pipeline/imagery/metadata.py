@@ -23,6 +23,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "lon_deg": ("longitude", "lon", "lng", "lon_deg", "long"),
     "author": ("author", "photographer"),
     "credit": ("attribution", "credit"),
+    "set_name": ("set_name", "set", "benchmark"),
 }
 """Column names that are understood, in order of preference; letter case does not matter."""
 
@@ -33,7 +34,10 @@ class SwappedColumnsError(SourceError):
 
 @dataclass(frozen=True)
 class MetadataRow:
-    """One row: texts are stripped, empty ones None; a coordinate that is no number is NaN, see `detail`."""
+    """One row: texts are stripped, empty ones None; a coordinate that is no number is NaN, see `detail`.
+
+    `set_name` fixes the photograph's set (`train`, `router_queries`, a benchmark); without it the split decides.
+    """
 
     image_id: str | None
     path: str | None
@@ -41,6 +45,7 @@ class MetadataRow:
     lon_deg: float | None
     author: str | None
     credit: str | None
+    set_name: str | None
     detail: str = ""
 
 
@@ -132,6 +137,7 @@ def _row(values: Mapping[str, Any]) -> MetadataRow:
         lon_deg=lon,
         author=_text(values.get("author")),
         credit=_text(values.get("credit")),
+        set_name=_text(values.get("set_name")),
         detail="; ".join(part for part in (lat_detail, lon_detail) if part),
     )
 

@@ -194,6 +194,7 @@ class RayCompute:
         address = os.environ.get("RAY_ADDRESS") or self.config.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's own actors are warned of on every start
         os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves the work wherever something else runs
         os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a reader that outlives the run must not start Ray again

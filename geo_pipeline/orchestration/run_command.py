@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assembly import Assembly, assemble
 from geo_pipeline.orchestration.compute import InProcessCompute, RayCompute
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance
@@ -101,25 +103,22 @@ def run_lineage(profile: Profile, folder: Path, selection: str | None, in_proces
 def print_results(console: Console, assembly: Assembly) -> None:
     """The benchmark table (percent within each threshold) and where the report lies, as far as they are there."""
     home, lineage = assembly.home, assembly.lineage
+    titles = {name: method.title for name, method in METHODS.items()} | {"oracle": "Oracle (better of the two)"}
     for name in lineage.profile.benchmarks:
         scores = lineage.stages["benchmark_scores"].outputs(name)[0]
         if home.stored(scores) is None:
             continue
         rows = home.examined(scores).to_pylist()
         thresholds = list(dict.fromkeys(row["threshold_km"] for row in rows))
-        title = f"{lineage.benchmarks[name].title}: {rows[0]['count']} images, % within" if rows else name
-        shown = Table(
-            "method",
-            *(f"{threshold:g} km" for threshold in thresholds),
-            "median km",
-            "failures",
-            title=title,
-            title_justify="left",
-        )
+        title = f"{lineage.benchmarks[name].title}: {rows[0]['count']} images, percent of them within … km"
+        shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left", title_style="bold")
+        shown.add_column("method", no_wrap=True)
+        for heading in (*(f"{threshold:g}" for threshold in thresholds), "median km", "failed"):
+            shown.add_column(heading, justify="right", no_wrap=True, min_width=4)
         for method in dict.fromkeys(row["method"] for row in rows):
             mine = [row for row in rows if row["method"] == method]
             values = [f"{100 * row['accuracy']:.1f}" for row in mine]
-            shown.add_row(method, *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
+            shown.add_row(titles.get(method, method), *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
         console.print(shown)
     report = lineage.stages["benchmark_report"].outputs("all")[0]
     if home.stored(report) is not None:

@@ -18,6 +18,15 @@ from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.orchestration.views import refresh_views
 
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    default_limit: 1
+"""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -115,7 +124,7 @@ def prepare_dagster_home(home: Home) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "dagster.yaml"
     if not configuration.is_file():
-        configuration.write_text("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n")
+        configuration.write_text(DAGSTER_YAML)
     return folder
 
 

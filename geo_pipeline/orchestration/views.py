@@ -15,6 +15,10 @@ from geo_pipeline.orchestration.storage import Home
 DATABASE = "geo_pipeline.duckdb"
 
 
+class QuestionError(ValueError):
+    """SQL that the home's tables cannot answer."""
+
+
 class NoTablesError(RuntimeError):
     """SQL was asked of a home that holds no table."""
 
@@ -40,7 +44,7 @@ def refresh_views(home: Home) -> None:
 def query(home: Home, sql: str) -> pa.Table:
     """Answer a question over the home's tables; reading only.
 
-    Raises NoTablesError, or duckdb.Error for a wrong question.
+    Raises NoTablesError, or QuestionError for a question that the tables cannot answer.
     """
     database = home.root / DATABASE
     if not database.is_file():
@@ -50,7 +54,10 @@ def query(home: Home, sql: str) -> pa.Table:
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET file_search_path = ?", [str(home.root)])
-        return connection.execute(sql).to_arrow_table()
+        try:
+            return connection.execute(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(_views(database))}") from error
 
 
 def _views(database: Path) -> list[str]:

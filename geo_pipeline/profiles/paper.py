@@ -41,7 +41,7 @@ def paper(
         split=SplitConfig(),
         reference_shards=REFERENCE_SHARDS,
         shard_rows=SHARD_ROWS,
-        benchmarks=("im2gps", "im2gps3k", "yfcc4k", "yfcc26k", "gws15k"),
+        benchmarks=("im2gps", "im2gps3k", "yfcc4k", "yfcc26k"),
         canonical_px=384,
         canonical_quality=92,
         partition=PartitionConfig(),

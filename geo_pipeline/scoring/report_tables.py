@@ -89,23 +89,6 @@ def accuracy_table(inputs: ReportInputs, benchmark: str) -> TextTable:
     return TextTable(columns, tuple(rows), emphasis=frozenset(_accuracy_emphasis(scores, limits, 1)))
 
 
-def benchmark_table(inputs: ReportInputs) -> TextTable:
-    """All benchmarks and methods in one table for the terminal: accuracy in percent, mean, failures, images."""
-    limits, titles = thresholds(inputs), _titles(inputs)
-    shown = {line.name: line.title for line in inputs.context.benchmarks}
-    rows: list[tuple[str, ...]] = []
-    emphasis: set[tuple[int, int]] = set()
-    for benchmark in scored_benchmarks(inputs):
-        scores = method_scores(inputs, benchmark)
-        emphasis |= {(len(rows) + row, column) for row, column in _accuracy_emphasis(scores, limits, 2)}
-        for name, score in scores.items():
-            cells = [percent(score.accuracy[limit]) for limit in limits]
-            tail = (percent(score.mean_accuracy), str(score.failures), str(score.count))
-            rows.append((shown[benchmark], titles[name], *cells, *tail))
-    columns = ("Benchmark", "Method", *threshold_titles(limits), "Mean", "Failures", "Images")
-    return TextTable(columns, tuple(rows), left=frozenset({0, 1}), emphasis=frozenset(emphasis))
-
-
 def overview_table(inputs: ReportInputs) -> TextTable:
     """Mean accuracy of every method on every benchmark, and the plain mean over benchmarks where all are scored."""
     benchmarks = scored_benchmarks(inputs)

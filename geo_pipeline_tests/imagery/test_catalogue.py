@@ -189,3 +189,20 @@ def test_the_originals_by_their_exif(shared_dir):
     assert catalogue.num_rows + quarantine.num_rows == 79
     reasons = Counter(quarantine["reason"].to_pylist())
     assert reasons in ({"no_coordinate": 49, "heif_unsupported": 1}, {"no_coordinate": 49})
+
+
+def test_a_benchmarks_missing_file_stays_in_its_denominator():
+    listed = [
+        record("here", 1.0, 2.0, set_name="im2gps"),
+        record("gone", 3.0, 4.0, set_name="im2gps", problem="missing_file"),
+        record("pool", 5.0, 6.0, problem="missing_file"),
+        record("train", 7.0, 8.0),
+    ]
+    source = ListedSource(listed, {"here.jpg": encoded(quartered()), "train.jpg": encoded(quartered())})
+    catalogue, quarantine = build_catalogue(source, ALL_TRAIN, shard_rows=10)
+    assert set(catalogue["image_id"].to_pylist()) == {"here", "gone", "train"}
+    assert quarantine["image_id"].to_pylist() == ["pool"]
+    benchmark = catalogue.filter([name == "im2gps" for name in catalogue["shard"].to_pylist()])
+    images, failed = decode_shard(source, benchmark, shorter_side=64)
+    assert images["image_id"].to_pylist() == ["here"]
+    assert failed.select(["image_id", "reason"]).to_pylist() == [{"image_id": "gone", "reason": "missing_file"}]

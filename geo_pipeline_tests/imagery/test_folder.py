@@ -41,6 +41,11 @@ def test_an_image_is_found_by_its_id_with_or_without_ending(photos):
     assert records(photos, "id,lat,lon\na,1,2\n")[0].problem == "ambiguous_file"
 
 
+def test_the_metadata_may_name_the_set(photos):
+    first, second = records(photos, "id,lat,lon,set_name\na,1,2,im2gps\nb,1,2,\n")
+    assert (first.set_name, second.set_name) == ("im2gps", None)
+
+
 def test_files_that_are_missing_or_outside_are_named(photos):
     text = "id,path,lat,lon\nx,images/c.jpg,1,2\ny,outside.jpg,1,2\nz,../photos/images/b.jpg,,2\n"
     missing, outside, blank = records(photos, text)

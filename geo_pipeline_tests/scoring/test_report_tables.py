@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from geo_pipeline.scoring.report_numbers import Gain, method_scores, router_gain, winners
-from geo_pipeline.scoring.report_tables import accuracy_table, benchmark_table, kilometres, overview_table, percent
+from geo_pipeline.scoring.report_tables import accuracy_table, kilometres, overview_table, percent
 from geo_pipeline_tests.scoring.drawn_report import drawn_inputs
 
 
@@ -21,25 +21,6 @@ def test_percent_has_one_decimal(fraction, text):
 @pytest.mark.parametrize(("value", "text"), [(0.416, "0.42"), (12.4, "12"), (1234.5, "1,234"), (float("inf"), "∞")])
 def test_kilometres(value, text):
     assert kilometres(value) == text
-
-
-def test_benchmark_table_has_every_benchmark_and_method(inputs):
-    table = benchmark_table(inputs)
-    assert table.columns == (
-        "Benchmark",
-        "Method",
-        "1 km",
-        "25 km",
-        "200 km",
-        "750 km",
-        "2500 km",
-        "Mean",
-        "Failures",
-        "Images",
-    )
-    assert len(table.rows) == 16
-    assert all(len(row) == len(table.columns) for row in table.rows)
-    assert table.rows[0][:2] == ("Planet, mixed", "Densest cell")
 
 
 def test_the_best_method_is_stressed_and_never_the_oracle(inputs):

@@ -1,0 +1,105 @@
+"""Speed measurements of the lineage: `python -m geo_pipeline_tests.speed.lineage [--home HOME]`, prints Markdown.
+
+Each line is measured against the obvious alternative in the same run. Nothing here is a test: no time is asserted.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import s2sphere
+
+from geo_pipeline.earth.cells import cell_ids
+from geo_pipeline.earth.distance import great_circle_km, wgs84_km
+from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
+from geo_pipeline.routing.preference import dispo
+from geo_pipeline.sample_world.config import PlanetConfig
+from geo_pipeline.sample_world.planet import found
+from geo_pipeline.sample_world.scene import draw
+
+
+def seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    """The shortest of a few runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def fresh_interpreter(code: str) -> float:
+    """Seconds of a new Python process that runs `code`."""
+    return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True))
+
+
+def earth_lines() -> list[str]:
+    """S2 ids against s2sphere, distances against each other, growth of the partition."""
+    rng = np.random.default_rng(0)
+    lat = np.degrees(np.arcsin(rng.uniform(-1, 1, 1_000_000)))
+    lon = rng.uniform(-180, 180, 1_000_000)
+    cell_ids(lat[:10], lon[:10])
+
+    def one_by_one() -> None:
+        for row in range(10_000):
+            s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(lat[row], lon[row]))
+
+    ours, theirs = seconds(lambda: cell_ids(lat, lon)) / len(lat), seconds(one_by_one, 1) / 10_000
+    circle = seconds(lambda: great_circle_km(lat[:-1], lon[:-1], lat[1:], lon[1:])) / len(lat)
+    geodesic = seconds(lambda: wgs84_km(lat[:-1], lon[:-1], lat[1:], lon[1:]), 1) / len(lat)
+    lines = [
+        f"| S2 cell ids, per point | {1e6 * ours:.2f} µs | s2sphere {1e6 * theirs:.1f} µs | {theirs / ours:.0f}x |",
+        f"| great-circle distance, per pair | {1e6 * circle:.3f} µs | WGS84 {1e6 * geodesic:.2f} µs"
+        f" | {geodesic / circle:.0f}x |",
+    ]
+    for count in (10_000, 100_000, 1_000_000):
+        took = seconds(lambda: build_hierarchy(lat[:count], lon[:count], PartitionConfig()), 1)  # noqa: B023
+        lines.append(
+            f"| seven partitions of {count:,} coordinates | {took:.2f} s | {1e6 * took / count:.2f} µs each | |"
+        )
+    return lines
+
+
+def sample_lines() -> list[str]:
+    """The drawn planet, and the code location in a fresh interpreter."""
+    planet = found(0, PlanetConfig())
+    drawing = seconds(lambda: [draw(planet, photograph) for photograph in planet.photographs[:500]], 1) / 500
+    km = np.geomspace(1e-3, 2e4, 1_000_000)
+    labels = seconds(lambda: dispo(km, km[::-1]))
+    loading, bare = fresh_interpreter("import geo_pipeline.definitions"), fresh_interpreter("import dagster")
+    return [
+        f"| drawing one photograph of the sample | {1e3 * drawing:.2f} ms | | |",
+        f"| DisPO labels of a million queries | {1e3 * labels:.0f} ms | | |",
+        f"| loading the code location | {loading:.2f} s | `import dagster` {bare:.2f} s | {loading / bare:.2f}x |",
+    ]
+
+
+def no_op_line(home: Path) -> str:
+    """A run of the sample where nothing is to be done."""
+    command = [sys.executable, "-m", "geo_pipeline.cli", "run", "--profile", "sample", "--home", str(home)]
+    took = seconds(lambda: subprocess.run(command, check=True, capture_output=True), 1)
+    return f"| `geo-pipeline run` with nothing to do | {took:.1f} s | | |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, help="a finished home of the sample, for the no-op run")
+    home = parser.parse_args().home
+    lines = [
+        "| what | here | the obvious alternative | ratio |",
+        "|---|---:|---:|---:|",
+        *earth_lines(),
+        *sample_lines(),
+    ]
+    if home is not None:
+        lines.append(no_op_line(home))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
