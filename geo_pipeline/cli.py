@@ -61,33 +61,30 @@ def run(
     """Bring every asset of the lineage up to date: photographs in, benchmark report out."""
     with _plain_errors():
         from geo_pipeline.orchestration.run_command import run_lineage
-        from geo_pipeline.profiles.named import named_profile
+        from geo_pipeline.profiles.named import named_profile, remember
 
-        run_lineage(named_profile(profile, seed, images, metadata), home, select, in_process)
+        chosen = named_profile(profile, seed, images, metadata)
+        chosen.check_start()
+        remember(home, profile, seed, images, metadata)
+        run_lineage(chosen, home, select, in_process)
 
 
 @app.command()
 def locate(
     images: Annotated[list[Path], typer.Argument(help="Photographs to locate.")],
     home: HomeOption = DEFAULT_HOME,
-    profile: ProfileOption = "sample",
-    seed: SeedOption = 0,
-    pool: Annotated[
-        Path | None,
-        typer.Option(
-            "--images", envvar="GEO_PIPELINE_IMAGES", help="The folder that the home was run on (profile photos)."
-        ),
-    ] = None,
-    metadata: MetadataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where photographs were taken: both paradigms, the router's choice, and the nearest references."""
+    """Say where photographs were taken: both paradigms, the router's choice, and the nearest references.
+
+    The home knows the profile it was run with.
+    """
     with _plain_errors():
         from geo_pipeline.orchestration.locate import locate_images, location_text
         from geo_pipeline.orchestration.storage import Home
-        from geo_pipeline.profiles.named import named_profile
+        from geo_pipeline.profiles.named import remembered_profile
 
-        found = locate_images(named_profile(profile, seed, pool, metadata), Home(home), images)
+        found = locate_images(remembered_profile(home), Home(home), images)
         typer.echo(
             json.dumps(found, indent=1, ensure_ascii=False)
             if as_json

@@ -6,6 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.orchestration.views import refresh_views
+from geo_pipeline.profiles.named import remember
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na.jpg,u1,10.0,20.0\nb.jpg,u2,-5.0,100.0\nc.jpg,u3,0.5,0.5\nd.jpg,u4,60,10\n"
 PREDICTIONS = "IMG_ID,predicted_lat,predicted_lon\na.jpg,10.0,20.0\nb.jpg,-5.0,101.0\nd.jpg,,\n"
@@ -88,7 +92,20 @@ def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
     done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
     assert done.exit_code == 1
+    assert "found no profile.json" in done.stderr
+    remember(tmp_path, "sample", 0, None, None)
+    done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
+    assert done.exit_code == 1
     assert "is missing" in done.stderr
+
+
+def test_wrong_sql_names_the_views(run, tmp_path):
+    home = Home(tmp_path)
+    home.write_table("coverage", "all", load("coverage").arrow_schema.empty_table(), "fixed")
+    refresh_views(home)
+    done = run("sql", "select * from nothing", "--home", tmp_path)
+    assert done.exit_code == 1
+    assert "expected SQL over these views: coverage" in done.stderr
 
 
 @pytest.mark.shared_data

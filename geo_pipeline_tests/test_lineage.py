@@ -141,7 +141,8 @@ def test_the_command_finds_nothing_to_do_and_locates_a_photograph(finished, tmp_
     assert "nothing to do" in done.stdout
     assert "index.html" in done.stdout
     assert {path: path.read_bytes() for path in sorted(home.root.rglob("*.parquet"))} == before
-    located = CliRunner().invoke(app, ["locate", str(base / "pictures" / "photo03.jpg"), *words, "--json"])
+    words = ["--home", str(home.root), "--json"]
+    located = CliRunner().invoke(app, ["locate", str(base / "pictures" / "photo03.jpg"), *words])
     assert located.exit_code == 0, located.output
     answer = json.loads(located.stdout)[0]
     assert answer["image"] == "photo03.jpg"

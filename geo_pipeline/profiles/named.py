@@ -1,5 +1,6 @@
 """Profiles by name, and the environment variables in which a Dagster code location finds its profile, seed and home."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ VARIABLES = (
     "GEO_PIPELINE_METADATA",
 )
 DEFAULT_HOME = Path("workspace")
+REMEMBERED = "profile.json"
 
 
 def named_profile(name: str, seed: int = 0, images: Path | None = None, metadata: Path | None = None) -> Profile:
@@ -44,6 +46,29 @@ def named_profile(name: str, seed: int = 0, images: Path | None = None, metadata
             "--metadata (GEO_PIPELINE_METADATA)"
         )
     return paper(images, metadata, seed)
+
+
+def remember(home: Path, name: str, seed: int, images: Path | None, metadata: Path | None) -> None:
+    """Write into the home what it was run with, so that commands on a finished home need not be told again."""
+    home.mkdir(parents=True, exist_ok=True)
+    folders = {"images": images, "metadata": metadata}
+    places = {key: str(place.expanduser().absolute()) for key, place in folders.items() if place is not None}
+    (home / REMEMBERED).write_text(json.dumps({"profile": name, "seed": seed, **places}, indent=1) + "\n")
+
+
+def remembered_profile(home: Path) -> Profile:
+    """The profile that the home was last run with.
+
+    Raises ProfileError when nothing was run there yet.
+    """
+    place = home / REMEMBERED
+    if not place.is_file():
+        raise ProfileError(
+            f"found no {REMEMBERED} in {home}, expected a home that a run has filled: `geo-pipeline run`"
+        )
+    known = json.loads(place.read_text())
+    images, metadata = (Path(known[key]) if key in known else None for key in ("images", "metadata"))
+    return named_profile(known["profile"], known["seed"], images, metadata)
 
 
 def profile_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[Profile, Path]:
