@@ -69,7 +69,9 @@ def _pictures(rows: pa.Table, column: str) -> str:
             picture = picture.convert("RGB")
         picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
         shown.append(_embedded(picture, "thumbnail"))
-    return " ".join(shown)
+    credits = rows.slice(0, SHOWN)["credit"].to_pylist() if "credit" in rows.column_names else []
+    named = list(dict.fromkeys(credit for credit in credits if credit))
+    return " ".join(shown) + (f"\n\nPhotographs: {'; '.join(named)}" if named else "")
 
 
 def _map_of(rows: pa.Table) -> str:

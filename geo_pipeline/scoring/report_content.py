@@ -85,11 +85,22 @@ def report_blocks(inputs: ReportInputs) -> list[Block]:
             "found an empty table of scores; expected at least one scored benchmark; materialize the predictions first"
         )
     lines = {line.name: line for line in inputs.context.benchmarks}
-    blocks: list[Block] = [Paragraph(inputs.context.statement, lead=True), *_overview(inputs)]
+    blocks: list[Block] = [Paragraph(inputs.context.statement, lead=True), Paragraph(_counts(inputs))]
+    blocks += _overview(inputs)
     for name in names:
         blocks += _benchmark(inputs, lines[name])
     blocks += [*_routing(inputs, names), *_published(inputs, [lines[name] for name in names])]
     return [*blocks, *_data(inputs), *_training(inputs), *_protocol(inputs)]
+
+
+def _counts(inputs: ReportInputs) -> str:
+    """How many photographs there were, in one sentence."""
+    images = dict(
+        zip(inputs.split_sizes["set_name"].to_pylist(), inputs.split_sizes["images"].to_pylist(), strict=True)
+    )
+    rejected = sum(inputs.quarantine_counts["count"].to_pylist())
+    parts = ", ".join(f"{count:,} {name}" for name, count in images.items())
+    return f"{sum(images.values()):,} photographs in the catalogue ({parts}); {rejected:,} rejected."
 
 
 def _overview(inputs: ReportInputs) -> list[Block]:
