@@ -9,12 +9,11 @@ import importlib
 import io
 import json
 import os
-import queue
 import sys
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -305,33 +304,27 @@ def _waves(batches: Iterable[pa.Table], limit: int) -> Iterator[list[pa.Table]]:
 
 def guarded(results: Iterable[pa.Table], stall_s: float, worker: str) -> Iterator[pa.Table]:
     """The results, read by a thread, so that silence for `stall_s` becomes an error instead of a hang."""
-    done = object()
-    found: queue.Queue[Any] = queue.Queue()
-
-    def read() -> None:
-        try:
-            for result in results:
-                found.put(result)
-        except Exception as error:  # noqa: BLE001 - the thread hands every failure to the caller, who raises it
-            found.put(error)
-        finally:
-            found.put(done)
-
-    threading.Thread(target=read, daemon=True, name="ray-results").start()
-    while True:
-        try:
-            result = found.get(timeout=stall_s)
-        except queue.Empty:
-            raise ComputeError(
-                f"found no result of {worker} for {stall_s:.0f} s; expected one: too few free CPUs or GPUs "
-                "for its actors, or a worker that hangs. "
-                "Free resources, or raise `stall_s` in the profile, and run again; finished shards are kept"
-            ) from None
-        if result is done:
-            return
-        if isinstance(result, Exception):
-            raise result
-        yield result
+    done: Any = object()
+    following = iter(results)
+    reader = ThreadPoolExecutor(1, thread_name_prefix="ray-results")
+    try:
+        while True:
+            waiting = reader.submit(next, following, done)
+            try:
+                result = waiting.result(timeout=stall_s)
+            except TimeoutError:
+                if waiting.done():  # the work's own time-out, not ours
+                    raise
+                raise ComputeError(
+                    f"found no result of {worker} for {stall_s:.0f} s; expected one: too few free CPUs or GPUs "
+                    "for its actors, or a worker that hangs. "
+                    "Free resources, or raise `stall_s` in the profile, and run again; finished shards are kept"
+                ) from None
+            if result is done:
+                return
+            yield result
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager

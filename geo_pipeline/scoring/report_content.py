@@ -117,7 +117,8 @@ def _overview(inputs: ReportInputs) -> list[Block]:
     if gains.rows:
         caption = (
             "What routing brings: every router against the better of retrieval and generation on the same images, with "
-            "a 95 % interval of the paired difference."
+            "a 95 % interval of the paired difference. The share of the gap is left out where the gap is below one "
+            "point."
         )
         blocks.append(TableBlock(caption, gains))
     return blocks

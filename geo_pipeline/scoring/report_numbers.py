@@ -18,6 +18,8 @@ from geo_pipeline.scoring.routing import share_of_gap_closed
 
 PARADIGMS = ("retrieval", "generation")
 ORACLE = "oracle"
+LEAST_GAP = 0.01
+"""Below one point between the better paradigm and the oracle, a share of that gap is noise and is not shown."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ def router_gain(inputs: ReportInputs, benchmark: str, router: str) -> Gain | Non
         )
     first, second = (table.column("error_km").to_numpy() for table in (mine, other))
     difference, low, high, p_value = paired_difference(first, second, clusters=mine.column("author").to_pylist())
-    closed = share_of_gap_closed(*(scores[name].mean_accuracy for name in (router, *PARADIGMS, ORACLE)))
+    means = [scores[name].mean_accuracy for name in (router, *PARADIGMS, ORACLE)]
+    gap = means[-1] - max(means[1:-1])
+    closed = share_of_gap_closed(*means) if gap >= LEAST_GAP else None
     sent = [choice == "generation" for choice in mine.column("chosen").to_pylist()]
     return Gain(better, difference, low, high, p_value, closed, float(np.mean(sent)))
 
