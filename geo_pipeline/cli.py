@@ -144,7 +144,9 @@ def pretrain(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="oneformer, clip or qwen2vl; all without it.")
     ] = None,
-    minutes: Annotated[float, typer.Option("--minutes", help="Wall-clock minutes per network.")] = 60.0,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help="Wall-clock minutes per network; 20 to 60 without it.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the weights; the package's own without it.")
     ] = None,

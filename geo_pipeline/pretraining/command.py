@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geo_pipeline.sample_world.weights import WEIGHTS
 
-MINUTES: dict[str, float] = {"oneformer": 20.0, "clip": 20.0, "qwen2vl": 40.0}
+MINUTES: dict[str, float] = {"oneformer": 20.0, "clip": 20.0, "qwen2vl": 60.0}
 """About what each of the shipped networks took on one core."""
 
 
