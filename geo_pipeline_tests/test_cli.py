@@ -99,6 +99,21 @@ def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
     assert "is missing" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--select", "nothing_here"), "expected names such as catalogue"),
+        (("--select", "tag:(("), "expected names such as catalogue"),
+        (("--seed", "-3"), "expected 0 or more"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_message(run, tmp_path, words, expected):
+    done = run("run", "--home", tmp_path, "--in-process", *words)
+    assert done.exit_code == 1
+    assert expected in done.stderr
+    assert isinstance(done.exception, SystemExit)
+
+
 def test_wrong_sql_names_the_views(run, tmp_path):
     home = Home(tmp_path)
     home.write_table("coverage", "all", load("coverage").arrow_schema.empty_table(), "fixed")

@@ -91,7 +91,10 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
     """The assets of a Dagster selection string, in the order of the lineage; all without one."""
     if selection is None:
         return list(lineage.stages)
-    chosen = dg.AssetSelection.from_string(selection).resolve(list(definitions.assets or []))  # type: ignore[arg-type]
+    try:
+        chosen = dg.AssetSelection.from_string(selection).resolve(list(definitions.assets or []))  # type: ignore[arg-type]
+    except dg.DagsterInvalidSubsetError:
+        chosen = set()
     names = {key.to_user_string() for key in chosen}
     if not names:
         raise ValueError(

@@ -27,6 +27,8 @@ def named_profile(name: str, seed: int = 0, images: Path | None = None, metadata
 
     Raises ProfileError for an unknown name, or when the folder of photographs is not given.
     """
+    if seed < 0:
+        raise ProfileError(f"found the seed {seed}, expected 0 or more; choose another with --seed (GEO_PIPELINE_SEED)")
     if name == "sample":
         return sample(seed)
     if name not in PROFILE_NAMES:
