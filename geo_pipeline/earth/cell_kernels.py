@@ -1,9 +1,12 @@
-"""The compiled arithmetic of S2 cells, one loop per direction: coordinate to leaf id, id to centre and vertices.
+"""The compiled arithmetic of S2 cells, one loop per direction: coordinate to leaf id; id to centre, corners and bounds.
 
-Follows Google's S2 (quadratic projection, Hilbert curve with 4-bit look-up tables) operation by operation, so that ids
-equal the reference's bit for bit: the trigonometry is libm's (numpy's vectorised cosine may differ in the last bit) and
-fast-math stays off. Imports numba, which takes a while: import this module where it is used. What users call belongs to
-`cells`.
+Follows Google's S2 (quadratic projection, Hilbert curve with 4-bit look-up tables) operation by operation, so that all
+results equal the reference's bit for bit: the trigonometry is libm's (numpy's vectorised cosine may differ in the last
+bit) and fast-math stays off. Every loop works on rows [start, stop) of its arrays and releases the interpreter's lock,
+so that `parallel` can share the rows among threads.
+
+Imports numba, which takes a second: import this module where it is used. The very first call on a machine compiles (a
+few seconds for all loops); the machine code is kept on disk. What users call belongs to `cells`.
 """
 
 import math
@@ -17,6 +20,7 @@ _LOOKUP_BITS = 4
 _SWAP, _INVERT = 1, 2
 _MAX_LEVEL = 30
 _MAX_SIZE = 1 << _MAX_LEVEL
+_BOUND_ERROR = 1.0 / (1 << 51)  # the reference widens its bounds by this many radians on every side
 # Position along the Hilbert curve -> (i, j) as two bits, per orientation; and the orientation inside that quadrant.
 _POS_TO_IJ = ((0, 1, 3, 2), (0, 2, 3, 1), (3, 2, 0, 1), (3, 1, 0, 2))
 _POS_TO_ORIENTATION = (_SWAP, 0, 0, _INVERT | _SWAP)
@@ -44,7 +48,7 @@ def _lookup_tables() -> tuple[np.ndarray, np.ndarray]:
 _BY_IJ, _BY_POSITION = _lookup_tables()
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile, and keep the machine code on disk where a folder can be written; without one, once per process."""
     try:
         return njit(cache=True, nogil=True)(function)
@@ -52,26 +56,26 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-@_compiled
+@compiled
 def _st(u: float) -> float:
     if u >= 0:
         return 0.5 * math.sqrt(1 + 3 * u)
     return 1 - 0.5 * math.sqrt(1 - 3 * u)
 
 
-@_compiled
+@compiled
 def _uv(s: float) -> float:
     if s >= 0.5:
         return (1.0 / 3.0) * (4 * s * s - 1)
     return (1.0 / 3.0) * (1 - 4 * (1 - s) * (1 - s))
 
 
-@_compiled
+@compiled
 def _grid(u: float) -> int:
     return max(0, min(_MAX_SIZE - 1, math.floor(_MAX_SIZE * _st(u))))
 
 
-@_compiled
+@compiled
 def _face_uv(x: float, y: float, z: float) -> tuple[int, float, float]:
     ax, ay, az = abs(x), abs(y), abs(z)
     if ax > ay and ax > az:
@@ -81,14 +85,16 @@ def _face_uv(x: float, y: float, z: float) -> tuple[int, float, float]:
     return (2, -x / z, -y / z) if z >= 0 else (5, -y / z, -x / z)
 
 
-@_compiled
-def leaf_ids(lat_rad_N: np.ndarray, lon_rad_N: np.ndarray) -> np.ndarray:
-    """Level 30 ids (N,) as uint64 of coordinates in radians (N,)."""
-    ids = np.empty(len(lat_rad_N), np.uint64)
-    for n in range(len(lat_rad_N)):
-        cos_lat = math.cos(lat_rad_N[n])
-        x, y = math.cos(lon_rad_N[n]) * cos_lat, math.sin(lon_rad_N[n]) * cos_lat
-        face, u, v = _face_uv(x, y, math.sin(lat_rad_N[n]))
+@compiled
+def leaf_ids(lat_deg_N: np.ndarray, lon_deg_N: np.ndarray, ids_N: np.ndarray, start: int, stop: int) -> None:
+    """Write the level 30 ids (uint64) of coordinates in degrees; 0, which is no id, where one is unusable."""
+    for n in range(start, stop):
+        if not (abs(lat_deg_N[n]) <= 90.0 and math.isfinite(lon_deg_N[n])):
+            ids_N[n] = 0
+            continue
+        lat, lon = math.radians(lat_deg_N[n]), math.radians(lon_deg_N[n])
+        cos_lat = math.cos(lat)
+        face, u, v = _face_uv(math.cos(lon) * cos_lat, math.sin(lon) * cos_lat, math.sin(lat))
         i, j = _grid(u), _grid(v)
         position, bits = np.int64(0), np.int64(face & _SWAP)
         for k in range(7, -1, -1):
@@ -97,11 +103,10 @@ def leaf_ids(lat_rad_N: np.ndarray, lon_rad_N: np.ndarray) -> np.ndarray:
             bits = _BY_IJ[bits]
             position |= (bits >> 2) << (8 * k)
             bits &= 3
-        ids[n] = (np.uint64(face) << np.uint64(61)) | (np.uint64(position) << np.uint64(1)) | np.uint64(1)
-    return ids
+        ids_N[n] = (np.uint64(face) << np.uint64(61)) | (np.uint64(position) << np.uint64(1)) | np.uint64(1)
 
 
-@_compiled
+@compiled
 def _face_ij(cell: np.uint64) -> tuple[np.int64, np.int64, np.int64]:
     """Face of a cell, and (i, j) of a leaf beside its centre."""
     face = np.int64(cell >> np.uint64(61))
@@ -116,49 +121,122 @@ def _face_ij(cell: np.uint64) -> tuple[np.int64, np.int64, np.int64]:
     return face, i, j
 
 
-@_compiled
-def _lat_lon_deg(face: int, u: float, v: float) -> tuple[float, float]:
+@compiled
+def _xyz(face: int, u: float, v: float) -> tuple[float, float, float]:
     if face == 0:
-        x, y, z = 1.0, u, v
-    elif face == 1:
-        x, y, z = -u, 1.0, v
-    elif face == 2:
-        x, y, z = -u, -v, 1.0
-    elif face == 3:
-        x, y, z = -1.0, -v, -u
-    elif face == 4:
-        x, y, z = v, -1.0, -u
-    else:
-        x, y, z = v, u, -1.0
-    return math.degrees(math.atan2(z, math.sqrt(x * x + y * y))), math.degrees(math.atan2(y, x))
+        return 1.0, u, v
+    if face == 1:
+        return -u, 1.0, v
+    if face == 2:
+        return -u, -v, 1.0
+    if face == 3:
+        return -1.0, -v, -u
+    if face == 4:
+        return v, -1.0, -u
+    return v, u, -1.0
 
 
-@_compiled
-def centres_deg(ids_N: np.ndarray) -> np.ndarray:
-    """Centres (N, 2) as latitude and longitude in degrees of valid ids (N,)."""
-    centres = np.empty((len(ids_N), 2))
-    for n in range(len(ids_N)):
+@compiled
+def _lat(x: float, y: float, z: float) -> float:
+    return math.atan2(z, math.sqrt(x * x + y * y))
+
+
+@compiled
+def centres_deg(ids_N: np.ndarray, centres_N2: np.ndarray, start: int, stop: int) -> None:
+    """Write the centres, latitude and longitude in degrees, of valid ids."""
+    for n in range(start, stop):
         cell = ids_N[n]
         face, i, j = _face_ij(cell)
         if cell & np.uint64(1):
             delta = 1
         else:
             delta = 2 if (i ^ np.int64(cell >> np.uint64(2))) & 1 else 0
-        u, v = _uv((0.5 / _MAX_SIZE) * (2 * i + delta)), _uv((0.5 / _MAX_SIZE) * (2 * j + delta))
-        centres[n, 0], centres[n, 1] = _lat_lon_deg(face, u, v)
-    return centres
+        x, y, z = _xyz(face, _uv((0.5 / _MAX_SIZE) * (2 * i + delta)), _uv((0.5 / _MAX_SIZE) * (2 * j + delta)))
+        centres_N2[n, 0], centres_N2[n, 1] = math.degrees(_lat(x, y, z)), math.degrees(math.atan2(y, x))
 
 
-@_compiled
-def vertices_deg(ids_N: np.ndarray, sizes_N: np.ndarray) -> np.ndarray:
-    """Corners (N, 4, 2), counter-clockwise, in degrees, of valid ids whose sides are `sizes_N` leaves long."""
-    corners = np.empty((len(ids_N), 4, 2))
-    for n in range(len(ids_N)):
-        face, i, j = _face_ij(ids_N[n])
-        size = sizes_N[n]
-        i_low, j_low = i & -size, j & -size
+@compiled
+def _uv_limits(cell: np.uint64) -> tuple[int, float, float, float, float, bool]:
+    """Face of a cell, u from and to, v from and to, and whether the cell is a whole face."""
+    face, i, j = _face_ij(cell)
+    lowest = np.int64(cell & (~cell + np.uint64(1)))  # of a cell of level 30 - k it is 4 ** k, and a side 2 ** k leaves
+    size = np.int64(1)
+    while size * size < lowest:
+        size <<= 1
+    i, j = i & -size, j & -size
+    scale = 1.0 / _MAX_SIZE
+    return face, _uv(scale * i), _uv(scale * (i + size)), _uv(scale * j), _uv(scale * (j + size)), size == _MAX_SIZE
+
+
+@compiled
+def corners_deg(ids_N: np.ndarray, corners_N42: np.ndarray, start: int, stop: int) -> None:
+    """Write the corners, counter-clockwise, latitude and longitude in degrees, of valid ids."""
+    for n in range(start, stop):
+        face, u_low, u_high, v_low, v_high, _ = _uv_limits(ids_N[n])
         for k in range(4):
-            u = _uv((1.0 / _MAX_SIZE) * (i_low + size * ((k >> 1) ^ (k & 1))))
-            v = _uv((1.0 / _MAX_SIZE) * (j_low + size * (k >> 1)))
-            corners[n, k, 0], corners[n, k, 1] = _lat_lon_deg(face, u, v)
-    return corners
+            x, y, z = _xyz(face, u_high if (k >> 1) ^ (k & 1) else u_low, v_high if k >> 1 else v_low)
+            shrink = 1.0 / math.sqrt(x * x + y * y + z * z)
+            x, y, z = x * shrink, y * shrink, z * shrink
+            corners_N42[n, k, 0], corners_N42[n, k, 1] = math.degrees(_lat(x, y, z)), math.degrees(math.atan2(y, x))
+
+
+@compiled
+def _face_bounds(face: int) -> tuple[float, float, float, float]:
+    """(lat from, lat to, lon from, lon to) of a whole face, radians."""
+    quarter, pole = math.pi / 4.0, math.asin(math.sqrt(1.0 / 3.0))
+    if face == 2:
+        return pole, math.pi / 2.0, -math.pi, math.pi
+    if face == 5:
+        return -math.pi / 2.0, -pole, -math.pi, math.pi
+    if face == 0:
+        return -quarter, quarter, -quarter, quarter
+    if face == 1:
+        return -quarter, quarter, quarter, 3.0 * math.pi / 4.0
+    if face == 3:
+        return -quarter, quarter, 3.0 * math.pi / 4.0, -3.0 * math.pi / 4.0
+    return -quarter, quarter, -3.0 * math.pi / 4.0, -quarter
+
+
+@compiled
+def _lon_interval(a: float, b: float) -> tuple[float, float]:
+    """The shorter way round between two longitudes, a little widened, as (from, to) in radians."""
+    a, b = math.pi if a == -math.pi else a, math.pi if b == -math.pi else b
+    way = b - a if b >= a else (b + math.pi) - (a - math.pi)
+    low, high = (a, b) if way <= math.pi else (b, a)
+    low, high = low - _BOUND_ERROR, high + _BOUND_ERROR
+    if low < -math.pi:
+        low += 2 * math.pi
+    if high > math.pi:
+        high -= 2 * math.pi
+    return math.pi if low <= -math.pi else low, math.pi if high == -math.pi else high
+
+
+@compiled
+def bounds_deg(ids_N: np.ndarray, bounds_N4: np.ndarray, start: int, stop: int) -> None:
+    """Write lat from, lat to, lon from, lon to in degrees of valid ids; S2's GetRectBound."""
+    for n in range(start, stop):
+        face, u_low, u_high, v_low, v_high, whole = _uv_limits(ids_N[n])
+        if whole:
+            lat_low, lat_high, lon_low, lon_high = _face_bounds(face)
+        else:
+            # The corner nearest to and the one farthest from the equator; the other two span the longitudes.
+            u, v = u_low + u_high, v_low + v_high
+            upper_u = u < 0 if face in (0, 1, 2, 5) else u > 0
+            upper_v = v < 0 if face in (2, 3, 4, 5) else v > 0
+            u_a, u_b = (u_high, u_low) if upper_u else (u_low, u_high)
+            v_a, v_b = (v_high, v_low) if upper_v else (v_low, v_high)
+            x, y, z = _xyz(face, u_a, v_a)
+            lat_a = _lat(x, y, z)
+            x, y, z = _xyz(face, u_b, v_b)
+            lat_b = _lat(x, y, z)
+            lat_low = max(min(lat_a, lat_b) - _BOUND_ERROR, -math.pi / 2.0)
+            lat_high = min(max(lat_a, lat_b) + _BOUND_ERROR, math.pi / 2.0)
+            if lat_low == -math.pi / 2.0 or lat_high == math.pi / 2.0:
+                lon_low, lon_high = -math.pi, math.pi
+            else:
+                x, y, z = _xyz(face, u_a, v_b)
+                lon_a = math.atan2(y, x)
+                x, y, z = _xyz(face, u_b, v_a)
+                lon_low, lon_high = _lon_interval(lon_a, math.atan2(y, x))
+        bounds_N4[n, 0], bounds_N4[n, 1] = math.degrees(lat_low), math.degrees(lat_high)
+        bounds_N4[n, 2], bounds_N4[n, 3] = math.degrees(lon_low), math.degrees(lon_high)

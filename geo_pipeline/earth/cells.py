@@ -1,13 +1,15 @@
-"""S2 cells as arrays of 64-bit ids: from coordinates, to parents, tokens, levels, centres and corners.
+"""S2 cells as arrays of 64-bit ids: from coordinates, to parents, tokens, levels, centres, corners and bounds.
 
-Ids equal s2sphere's bit for bit. The compiled loops are in `cell_kernels`, imported at first use; which cells make up a
-partition belongs to `partition`.
+Everything equals s2sphere's results bit for bit. The compiled loops are in `cell_kernels`, imported at first use;
+which cells make up a partition belongs to `partition`.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from geo_pipeline.earth.parallel import in_threads
 
 MAX_LEVEL = 30
 _TOKEN_CHARACTERS = 16
@@ -20,8 +22,12 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
     Raises ValueError for a latitude beyond 90 degrees or a coordinate that is not finite.
     """
     lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
-    lat, lon = lat.reshape(-1), lon.reshape(-1)
-    bad = ~((np.abs(lat) <= 90.0) & np.isfinite(lon))
+    lat, lon = np.ascontiguousarray(lat.reshape(-1)), np.ascontiguousarray(lon.reshape(-1))
+    from geo_pipeline.earth.cell_kernels import leaf_ids
+
+    leaves = np.empty(len(lat), np.uint64)
+    in_threads(len(lat), lambda start, stop: leaf_ids(lat, lon, leaves, start, stop))
+    bad = leaves == 0
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
@@ -29,9 +35,6 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
             f"{lon[row]}); expected finite degrees with latitudes from -90 to 90; set such rows aside "
             "(coordinate_problems) first"
         )
-    from geo_pipeline.earth.cell_kernels import leaf_ids
-
-    leaves: np.ndarray = leaf_ids(np.radians(lat), np.radians(lon))
     return leaves if level == MAX_LEVEL else parent_ids(leaves, level)
 
 
@@ -100,18 +103,34 @@ def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N,), of the cells' centres."""
     from geo_pipeline.earth.cell_kernels import centres_deg
 
-    centres_N2 = centres_deg(_valid(ids))
+    cells = _valid(ids)
+    centres_N2 = np.empty((len(cells), 2))
+    in_threads(len(cells), lambda start, stop: centres_deg(cells, centres_N2, start, stop))
     return centres_N2[:, 0], centres_N2[:, 1]
 
 
 def cell_vertices(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N, 4), of the cells' corners, counter-clockwise seen from outside."""
-    from geo_pipeline.earth.cell_kernels import vertices_deg
+    from geo_pipeline.earth.cell_kernels import corners_deg
 
     cells = _valid(ids)
-    sizes = np.left_shift(np.int64(1), (MAX_LEVEL - cell_levels(cells)).astype(np.int64))
-    corners_N42 = vertices_deg(cells, sizes)
+    corners_N42 = np.empty((len(cells), 4, 2))
+    in_threads(len(cells), lambda start, stop: corners_deg(cells, corners_N42, start, stop))
     return corners_N42[..., 0], corners_N42[..., 1]
+
+
+def cell_bounds(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(lat_min_deg, lat_max_deg, lon_min_deg, lon_max_deg), each (N,): the rectangle around each cell.
+
+    As S2 bounds cells, widened by a hair so that the cell surely lies inside. A cell across the date line has
+    lon_min_deg > lon_max_deg; one that touches a pole has all longitudes, -180 to 180.
+    """
+    from geo_pipeline.earth.cell_kernels import bounds_deg
+
+    cells = _valid(ids)
+    bounds_N4 = np.empty((len(cells), 4))
+    in_threads(len(cells), lambda start, stop: bounds_deg(cells, bounds_N4, start, stop))
+    return bounds_N4[:, 0], bounds_N4[:, 1], bounds_N4[:, 2], bounds_N4[:, 3]
 
 
 def _valid(ids: ArrayLike) -> np.ndarray:

@@ -10,20 +10,27 @@ HALF_CIRCUMFERENCE_KM = 20015.0
 """No two points are farther apart; stands for an infinite error where a finite one is needed (training the router)."""
 
 
-def coordinate_problems(lat_deg: ArrayLike, lon_deg: ArrayLike) -> list[str | None]:
-    """One reason per coordinate, or None where it is usable.
+PROBLEMS = ("nan_coordinate", "lat_out_of_range", "lon_out_of_range", "null_island")
+"""Why a coordinate cannot be used, the first that holds: NaN, infinite or None; beyond 90 or 180 degrees; exactly 0, 0,
+which cameras and tables write for "unknown"."""
 
-    Reasons, the first that holds: `nan_coordinate` (NaN, infinite or None), `lat_out_of_range`, `lon_out_of_range`,
-    `null_island` (exactly 0, 0, which cameras and tables write for "unknown").
-    """
+
+def problem_codes(lat_deg: ArrayLike, lon_deg: ArrayLike) -> np.ndarray:
+    """int8 (N,): 0 where a coordinate is usable, else 1 plus the place of its reason in `PROBLEMS`."""
     lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
     lat, lon = lat.reshape(-1), lon.reshape(-1)
-    reason = np.full(lat.shape, None, dtype=object)
-    reason[(lat == 0.0) & (lon == 0.0)] = "null_island"
-    reason[np.abs(lon) > 180.0] = "lon_out_of_range"
-    reason[np.abs(lat) > 90.0] = "lat_out_of_range"
-    reason[~(np.isfinite(lat) & np.isfinite(lon))] = "nan_coordinate"
-    result: list[str | None] = reason.tolist()
+    codes = np.zeros(lat.shape, np.int8)
+    codes[(lat == 0.0) & (lon == 0.0)] = 4
+    codes[np.abs(lon) > 180.0] = 3
+    codes[np.abs(lat) > 90.0] = 2
+    codes[~(np.isfinite(lat) & np.isfinite(lon))] = 1
+    return codes
+
+
+def coordinate_problems(lat_deg: ArrayLike, lon_deg: ArrayLike) -> list[str | None]:
+    """One reason of `PROBLEMS` per coordinate, or None where it is usable; for few, see `problem_codes`."""
+    words = np.array([None, *PROBLEMS], dtype=object)
+    result: list[str | None] = words[problem_codes(lat_deg, lon_deg)].tolist()
     return result
 
 

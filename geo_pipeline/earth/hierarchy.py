@@ -6,15 +6,15 @@ the cells are chosen belongs to `partition`; the arithmetic of cells to `cells`.
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from geo_pipeline.earth.cell_index import UNCOVERED, CellIndex, locate
 from geo_pipeline.earth.cells import MAX_LEVEL, cell_ids, cell_levels, ids_from_tokens, range_limits, tokens
-
-UNCOVERED = -1
 
 
 class HierarchyError(ValueError):
@@ -71,10 +71,17 @@ class Hierarchy:
                 "fine, rows in order of S2 id, and every cell inside its parent; build the geocells again"
             )
 
+    @cached_property
+    def index(self) -> CellIndex:
+        """The index that finds the cells of a coordinate; built at first use."""
+        return CellIndex([partition.cell_ids for partition in self.partitions])
+
     def assign(self, lat_deg: ArrayLike, lon_deg: ArrayLike) -> np.ndarray:
-        """Rows int32 (N, P) of the cells that hold the coordinates (N,), per partition; -1 where none does."""
-        leaves = cell_ids(lat_deg, lon_deg)
-        return np.stack([locate(partition.cell_ids, leaves) for partition in self.partitions], axis=1)
+        """Rows int32 (N, P) of the cells that hold the coordinates (N,), per partition; -1 where none does.
+
+        A row is a coordinate's chain of cells from coarse to fine. Raises ValueError for unusable coordinates.
+        """
+        return self.index.rows(self.index.intervals(cell_ids(lat_deg, lon_deg)))
 
     def ancestors(self) -> np.ndarray:
         """Rows int32 (C, P) of every cell of the finest partition in each partition; the last column is its own row."""
@@ -88,19 +95,23 @@ class Hierarchy:
 
         Raises HierarchyError for a hierarchy that was read from a table, which no longer knows its thresholds.
         """
+        return self.coverage_of(self.assign(lat_deg, lon_deg))
+
+    def coverage_of(self, rows_NP: np.ndarray) -> pa.Table:
+        """`coverage` of coordinates that are assigned already: rows (N, P) as `assign` gives them."""
         if len(self.built) != len(self.partitions):
             raise HierarchyError(
                 "found a hierarchy without its thresholds; expected one that build_hierarchy returned; build it "
                 "again, or count the rows of assign() that are not -1"
             )
-        rows_NP = self.assign(lat_deg, lon_deg)
+        covered = [int(np.count_nonzero(rows_NP[:, number] != UNCOVERED)) for number in range(len(self.partitions))]
         return pa.table(
             {
                 "partition": pa.array(range(len(self.partitions)), pa.int32()),
                 "tau_min": pa.array([counts.tau_min for counts in self.built], pa.int64()),
                 "tau_max": pa.array([counts.tau_max for counts in self.built], pa.int64()),
                 "cells": pa.array([len(partition) for partition in self.partitions], pa.int64()),
-                "covered": pa.array((rows_NP != UNCOVERED).sum(axis=0), pa.int64()),
+                "covered": pa.array(covered, pa.int64()),
                 "total": pa.array([len(rows_NP)] * len(self.partitions), pa.int64()),
                 "dropped_cells": pa.array([counts.dropped_cells for counts in self.built], pa.int64()),
                 "unsplittable_cells": pa.array([counts.unsplittable_cells for counts in self.built], pa.int64()),
@@ -134,17 +145,6 @@ class Hierarchy:
 
 
 _COLUMNS = tuple(field.name for field in fields(Partition))
-
-
-def locate(sorted_cells: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Rows int32 (N,) of the disjoint, sorted cells (C,) that equal or contain the cells `ids` (N,); -1 for none."""
-    if len(sorted_cells) == 0:
-        return np.full(len(ids), UNCOVERED, np.int32)
-    first, last = range_limits(sorted_cells)
-    first_inside, last_inside = range_limits(ids)
-    row = np.minimum(np.searchsorted(last, last_inside), len(sorted_cells) - 1)
-    inside = (first[row] <= first_inside) & (last_inside <= last[row])
-    return np.where(inside, row, UNCOVERED).astype(np.int32)
 
 
 def _partition_table(number: int, partition: Partition) -> pa.Table:

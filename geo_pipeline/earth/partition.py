@@ -11,17 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.cells import (
-    MAX_LEVEL,
-    cell_centres,
-    cell_ids,
-    cell_levels,
-    lowest_bits,
-    parent_ids,
-    range_limits,
-)
-from geo_pipeline.earth.coordinates import coordinates_of, unit_vectors
-from geo_pipeline.earth.hierarchy import BuildCounts, Hierarchy, Partition, locate
+from geo_pipeline.earth.cell_index import UNCOVERED, CellIndex, locate
+from geo_pipeline.earth.cells import MAX_LEVEL, cell_centres, cell_ids, lowest_bits, range_limits
+from geo_pipeline.earth.coordinates import coordinates_of
+from geo_pipeline.earth.hierarchy import BuildCounts, Hierarchy, Partition
 
 
 class PartitionError(ValueError):
@@ -78,50 +71,93 @@ def build_hierarchy(lat_deg: ArrayLike, lon_deg: ArrayLike, config: PartitionCon
 
     Raises PartitionError when a partition would be empty, ValueError for coordinates that are not usable.
     """
-    lat, lon = np.asarray(lat_deg, np.float64).reshape(-1), np.asarray(lon_deg, np.float64).reshape(-1)
+    return _build(lat_deg, lon_deg, config)[0]
+
+
+def build_and_assign(lat_deg: ArrayLike, lon_deg: ArrayLike, config: PartitionConfig) -> tuple[Hierarchy, np.ndarray]:
+    """`build_hierarchy`, and the rows int32 (N, P) that its `assign` gives for the same coordinates: less work."""
+    hierarchy, index, intervals_N = _build(lat_deg, lon_deg, config)
+    return hierarchy, index.rows(intervals_N)
+
+
+def _build(lat_deg: ArrayLike, lon_deg: ArrayLike, config: PartitionConfig) -> tuple[Hierarchy, CellIndex, np.ndarray]:
+    """The hierarchy, its index, and the interval (N,) of the index in which each coordinate lies."""
+    lat, lon = (np.ascontiguousarray(np.asarray(values, np.float64).reshape(-1)) for values in (lat_deg, lon_deg))
     leaves = cell_ids(lat, lon)
-    order = np.lexsort((lon, lat, leaves))
-    leaves = leaves[order]
-    vectors_N3 = unit_vectors(lat[order], lon[order])
-    partitions: list[Partition] = []
-    built: list[BuildCounts] = []
+    walk = _walk(np.sort(leaves), config)
+    chosen, built = [], []
     for tau_max in config.tau_max:
-        cells, dropped = _cut(leaves, tau_max, config)
-        if len(cells) == 0:
+        kept, dropped, unsplittable = walk.partition(tau_max, config)
+        if len(kept) == 0:
             raise PartitionError(
                 f"found no cell with {config.least_count} or more of the {len(leaves)} photographs in the partition "
                 f"with tau_max {tau_max}; expected at least one; give more photographs or lower tau_min"
             )
-        coarser = partitions[-1].cell_ids if partitions else None
-        partition = _describe(cells, leaves, vectors_N3, coarser, config)
-        unsplittable = (partition.counts > tau_max) & (partition.levels == config.max_level)
-        partitions.append(partition)
-        built.append(BuildCounts(config.tau_min, tau_max, dropped, int(unsplittable.sum())))
-    return Hierarchy(tuple(partitions), tuple(built))
+        chosen.append(kept)
+        built.append(BuildCounts(config.tau_min, tau_max, dropped, unsplittable))
+    index = CellIndex([walk.cells[kept] for kept in chosen])
+    intervals_N = index.intervals(leaves)
+    if config.coordinate == "centre":
+        places = [cell_centres(walk.cells[kept]) for kept in chosen]
+    else:
+        places = [coordinates_of(sums_C3) for sums_C3 in index.direction_sums(lat, lon, intervals_N)]
+    partitions: list[Partition] = []
+    for kept, (cell_lat, cell_lon) in zip(chosen, places, strict=True):
+        cells = walk.cells[kept]
+        parent = locate(partitions[-1].cell_ids, cells) if partitions else np.full(len(cells), UNCOVERED, np.int32)
+        # Rounded to a tenth of a millimetre: the last bits of a cosine differ between processors.
+        partitions.append(
+            Partition(cells, walk.levels[kept], walk.counts[kept], cell_lat.round(9), cell_lon.round(9), parent)
+        )
+    return Hierarchy(tuple(partitions), tuple(built)), index, intervals_N
 
 
-def _cut(leaves: np.ndarray, tau_max: int, config: PartitionConfig) -> tuple[np.ndarray, int]:
-    """(ids of the kept cells in order, number of dropped cells): splits what holds too much, level by level."""
-    kept: list[np.ndarray] = []
-    dropped = 0
-    cells = np.unique(parent_ids(leaves, config.first_level))
-    for level in range(config.first_level, config.max_level + 1):
-        starts, ends = _spans(cells, leaves)
-        counts = ends - starts
-        enough = counts >= config.least_count
-        dropped += int(((counts > 0) & ~enough).sum())
-        split = enough & (counts > tau_max) & (level < config.max_level)
-        kept.append(cells[enough & ~split])
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """Every cell V that the finest partition looks at on its way down, in order of S2 id: each coarser partition stops
+    earlier on the same way. cells uint64 (V,); levels int32 (V,); counts and parent_counts int64 (V,), photographs in
+    the cell and in the cell it was split from (larger than any threshold where there is none)."""
+
+    cells: np.ndarray
+    levels: np.ndarray
+    counts: np.ndarray
+    parent_counts: np.ndarray
+
+    def partition(self, tau_max: int, config: PartitionConfig) -> tuple[np.ndarray, int, int]:
+        """(rows of the kept cells, number of dropped cells, number of unsplittable cells) for one threshold."""
+        looked_at = self.parent_counts > tau_max
+        enough = self.counts >= config.least_count
+        small, last = self.counts <= tau_max, self.levels == config.max_level
+        kept = looked_at & enough & (small | last)
+        dropped = looked_at & ~enough & (self.counts > 0)
+        return np.flatnonzero(kept), int(dropped.sum()), int((kept & ~small).sum())
+
+
+def _walk(sorted_leaves: np.ndarray, config: PartitionConfig) -> _Walk:
+    """Splits what holds more than the smallest tau_max, level by level."""
+    first_level, finest = config.first_level, config.tau_max[-1]
+    cells = _first_cells(first_level)
+    parent_counts = np.full(len(cells), np.iinfo(np.int64).max)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for level in range(first_level, config.max_level + 1):
+        first, last = range_limits(cells)
+        counts = np.searchsorted(sorted_leaves, last, side="right") - np.searchsorted(sorted_leaves, first)
+        found.append((cells, np.full(len(cells), level, np.int32), counts.astype(np.int64), parent_counts))
+        split = (counts > finest) & (counts >= config.least_count)
         if not split.any():
             break
-        cells = _children(cells[split])
-    return np.sort(np.concatenate(kept)), dropped
+        cells, parent_counts = _children(cells[split]), np.repeat(found[-1][2][split], 4)
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    order = np.argsort(columns[0])
+    return _Walk(*(column[order] for column in columns))
 
 
-def _spans(cells: np.ndarray, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end, in the sorted leaves, of the photographs of each cell."""
-    first, last = range_limits(cells)
-    return np.searchsorted(leaves, first, side="left"), np.searchsorted(leaves, last, side="right")
+def _first_cells(level: int) -> np.ndarray:
+    """All cells of a level, in order of S2 id."""
+    cells = (np.arange(6, dtype=np.uint64) << np.uint64(61)) | np.uint64(1 << 60)
+    for _ in range(level):
+        cells = _children(cells)
+    return cells
 
 
 def _children(cells: np.ndarray) -> np.ndarray:
@@ -130,18 +166,3 @@ def _children(cells: np.ndarray) -> np.ndarray:
     first = cells - np.uint64(3) * lowest
     children: np.ndarray = first[:, None] + np.arange(0, 8, 2, dtype=np.uint64) * lowest[:, None]
     return children.reshape(-1)
-
-
-def _describe(
-    cells: np.ndarray, leaves: np.ndarray, vectors_N3: np.ndarray, coarser: np.ndarray | None, config: PartitionConfig
-) -> Partition:
-    starts, ends = _spans(cells, leaves)
-    if config.coordinate == "centre":
-        lat, lon = cell_centres(cells)
-    else:
-        padded = np.concatenate([vectors_N3, np.zeros((1, 3))])  # reduceat needs every end to be a row
-        sums_C3 = np.add.reduceat(padded, np.stack([starts, ends], axis=1).reshape(-1), axis=0)[::2]
-        lat, lon = coordinates_of(sums_C3)
-    parent = np.full(len(cells), -1, np.int32) if coarser is None else locate(coarser, cells)
-    # Rounded to a tenth of a millimetre: the last bits of a cosine differ between processors.
-    return Partition(cells, cell_levels(cells), (ends - starts).astype(np.int64), lat.round(9), lon.round(9), parent)

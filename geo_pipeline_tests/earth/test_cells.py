@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geo_pipeline.earth.cells import (
+    cell_bounds,
     cell_centres,
     cell_ids,
     cell_levels,
@@ -43,10 +44,93 @@ def _uniform(count, seed=0):
     return np.degrees(np.arcsin(generator.uniform(-1, 1, count))), generator.uniform(-180, 180, count)
 
 
-def test_ids_of_random_points_equal_the_reference():
-    lat, lon = _uniform(4_000)
-    expected = [_reference(*point).id() for point in zip(lat.tolist(), lon.tolist(), strict=True)]
-    np.testing.assert_array_equal(cell_ids(lat, lon), np.array(expected, np.uint64))
+def _corners(ids):
+    return [list(map(tuple, corners)) for corners in np.stack(cell_vertices(ids), axis=-1).tolist()]
+
+
+def _reference_corners(cell):
+    corners = [s2sphere.LatLng.from_point(s2sphere.Cell(cell).get_vertex(k)) for k in range(4)]
+    return [(corner.lat().degrees, corner.lng().degrees) for corner in corners]
+
+
+def _bounds(ids):
+    return list(map(tuple, np.stack(cell_bounds(ids), axis=-1).tolist()))
+
+
+def _reference_bounds(cell):
+    bound = s2sphere.Cell(cell).get_rect_bound()
+    return (bound.lat_lo().degrees, bound.lat_hi().degrees, bound.lng_lo().degrees, bound.lng_hi().degrees)
+
+
+def _awkward_cells():
+    """Every face, every cell of levels 1 and 2, and the cells of all levels at poles, date line, edges and corners."""
+    low = [cell for level in (0, 1, 2) for cell in s2sphere.CellId.walk_fast(level)]
+    places = [(lat, lon) for lat in (90.0, -90.0, 0.0, 45.0, CORNER_LAT, -CORNER_LAT) for lon in (0.0, 45.0, 180.0)]
+    return low + [_reference(*place).parent(level) for place in places for level in range(31)]
+
+
+def test_corners_and_bounds_of_awkward_cells_equal_the_reference():
+    cells = _awkward_cells()
+    ids = np.array([cell.id() for cell in cells], np.uint64)
+    assert _corners(ids) == [_reference_corners(cell) for cell in cells]
+    assert _bounds(ids) == [_reference_bounds(cell) for cell in cells]
+
+
+def test_ids_on_and_beside_cell_borders_equal_the_reference():
+    lat, lon = _uniform(300, seed=2)
+    ids = np.concatenate([cell_ids(lat, lon, level) for level in (0, 3, 9, 17, 24, 29)])
+    lat, lon = (corners.reshape(-1) for corners in cell_vertices(ids))
+    for step in (-1e9, 0.0, 1e9):
+        near_lat = np.clip(np.nextafter(lat, step) if step else lat, -90, 90)
+        expected = [_reference(*point).id() for point in zip(near_lat.tolist(), lon.tolist(), strict=True)]
+        np.testing.assert_array_equal(cell_ids(near_lat, lon), np.array(expected, np.uint64))
+
+
+def test_bounds_hold_their_points_across_the_date_line_and_at_the_poles():
+    south, north, west, east = (value[0] for value in cell_bounds(cell_ids([10.0], [180.0], 0)))
+    assert (south, north, west, east) == pytest.approx((-45, 45, 135, -135))  # from 135 eastwards to -135
+    assert [value[0] for value in cell_bounds(cell_ids([90.0], [17.0], 6))[1:]] == [90.0, -180.0, 180.0]
+    lat, lon = _uniform(2_000, seed=4)
+    for level in (0, 1, 5, 12, 30):
+        south, north, west, east = cell_bounds(cell_ids(lat, lon, level))
+        around = np.where(west <= east, (west <= lon) & (lon <= east), (west <= lon) | (lon <= east))
+        hair = 1e-12  # a leaf is a centimetre wide; the point was rounded on its way to the leaf
+        assert ((south - hair <= lat) & (lat <= north + hair)).all()
+        assert around.all()
+
+
+def _assert_equal_to_the_reference(seed, count):
+    """Ids, parents of random levels, tokens, centres, corners and bounds of random points."""
+    lat, lon = _uniform(count, seed)
+    levels = np.random.default_rng(seed).integers(0, 31, count)
+    leaves = cell_ids(lat, lon)
+    ids = np.empty_like(leaves)
+    for level in range(31):
+        ids[levels == level] = parent_ids(leaves[levels == level], level)
+    found = zip(leaves.tolist(), ids.tolist(), tokens(ids), _centres(ids), _corners(ids), _bounds(ids), strict=True)
+    points = zip(lat.tolist(), lon.tolist(), levels.tolist(), strict=True)
+    for (lat_deg, lon_deg, level), ours in zip(points, found, strict=True):
+        leaf = _reference(lat_deg, lon_deg)
+        cell = leaf.parent(level)
+        centre = cell.to_lat_lng()
+        centre_deg = (centre.lat().degrees, centre.lng().degrees)
+        expected = (leaf.id(), cell.id(), cell.to_token(), centre_deg)
+        assert ours == (*expected, _reference_corners(cell), _reference_bounds(cell))
+
+
+def test_random_points_equal_the_reference_in_everything():
+    _assert_equal_to_the_reference(seed=0, count=2_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_million_random_points_equal_the_reference_in_everything():
+    for seed in range(1, 51):
+        _assert_equal_to_the_reference(seed, count=20_000)
+
+
+def _centres(ids):
+    return list(map(tuple, np.stack(cell_centres(ids), axis=-1).tolist()))
 
 
 def test_ids_at_poles_date_line_face_edges_and_cube_corners_equal_the_reference():
@@ -69,11 +153,8 @@ def test_a_cell_agrees_with_the_reference_in_everything(lat, lon, level):
     assert [int(limit[0]) for limit in range_limits(ids)] == [reference.range_min().id(), reference.range_max().id()]
     centre = reference.to_lat_lng()
     assert [c[0] for c in cell_centres(ids)] == [centre.lat().degrees, centre.lng().degrees]
-    corner_lat, corner_lon = cell_vertices(ids)
-    for k in range(4):
-        corner = s2sphere.LatLng.from_point(s2sphere.Cell(reference).get_vertex(k))
-        assert corner_lat[0, k] == pytest.approx(corner.lat().degrees, abs=1e-12)
-        assert corner_lon[0, k] == pytest.approx(corner.lng().degrees, abs=1e-12)
+    assert _corners(ids)[0] == _reference_corners(reference)
+    assert _bounds(ids)[0] == _reference_bounds(reference)
 
 
 @given(lat=LATS, lon=LONS, coarse=st.integers(0, 30), fine=st.integers(0, 30))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.coordinates import coordinate_problems, mean_direction
+from geo_pipeline.earth.coordinates import PROBLEMS, coordinate_problems, mean_direction, problem_codes
 from geo_pipeline.earth.distance import great_circle_km
 
 LATS, LONS = st.floats(-90, 90), st.floats(-180, 180)
@@ -26,6 +26,8 @@ def test_each_problem_has_its_reason_and_the_first_one_is_told():
         "nan_coordinate",
     ]
     assert coordinate_problems([], []) == []
+    codes = problem_codes([math.nan, -0.0, 7.0], [0.0, 0.0, 7.0])
+    assert [PROBLEMS[code - 1] if code else None for code in codes] == ["nan_coordinate", "null_island", None]
 
 
 def test_a_point_on_the_equator_or_the_meridian_is_no_null_island():

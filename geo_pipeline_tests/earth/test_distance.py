@@ -52,6 +52,57 @@ def test_the_ellipsoid_agrees_with_geographiclib(lat1, lon1, lat2, lon2):
     assert wgs84_km(lat1, lon1, lat2, lon2) == pytest.approx(expected, abs=1e-6)
 
 
+def _geographiclib_km(lat1, lon1, lat2, lon2):
+    return [Geodesic.WGS84.Inverse(*pair)["s12"] / 1000 for pair in zip(lat1, lon1, lat2, lon2, strict=True)]
+
+
+def test_antipodes_and_near_antipodes_agree_with_geographiclib_to_a_metre():
+    """Where the geodesic is hard: iterations that do not converge go wrong by hundreds of kilometres here."""
+    rng = np.random.default_rng(8)
+    lat = np.concatenate([rng.uniform(-90, 90, 400), [0.0, 0.0, 1e-12, 90.0, -90.0, 89.999999, 45.0]])
+    lon = np.concatenate([rng.uniform(-180, 180, 400), [0.0, 179.5, 10.0, 33.0, -33.0, 0.0, 180.0]])
+    opposite = np.where(lon > 0, lon - 180, lon + 180)
+    for spread in (0.0, 1e-9, 1e-3, 0.3, 1.0):
+        lat2 = np.clip(-lat + spread * rng.normal(size=len(lat)), -90, 90)
+        lon2 = opposite + spread * rng.normal(size=len(lat))
+        found = wgs84_km(lat, lon, lat2, lon2)
+        np.testing.assert_allclose(found, _geographiclib_km(lat, lon, lat2, lon2), atol=1e-3, rtol=0)
+        assert (found > 19_200).all()
+
+
+def test_poles_and_the_date_line_agree_with_geographiclib_to_a_metre():
+    lat1, lon1 = np.array([90.0, 90.0, -90.0, 90.0, 10.0, 0.0, 0.0]), np.array([0.0, 77.0, 5.0, 0.0, 180.0, 179.9, 0.0])
+    lat2, lon2 = (
+        np.array([-90.0, 90.0, 0.0, 60.0, 10.0, 0.0, 0.0]),
+        np.array([0.0, -9.0, 9.0, 9.0, -180.0, -179.9, 1e-7]),
+    )
+    found = wgs84_km(lat1, lon1, lat2, lon2)
+    np.testing.assert_allclose(found, _geographiclib_km(lat1, lon1, lat2, lon2), atol=1e-3, rtol=0)
+    assert found[1] == pytest.approx(0, abs=1e-6)
+    assert found[4] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["great_circle", "wgs84"])
+def test_a_batch_gives_what_each_pair_gives(kind):
+    rng = np.random.default_rng(3)
+    lat, lon = rng.uniform(-90, 90, (2, 3, 50)), rng.uniform(-180, 180, (2, 3, 50))
+    batch = distance_km(lat[0], lon[0], lat[1], lon[1], kind)
+    each = [
+        [float(distance_km(*pair, kind)) for pair in zip(*rows, strict=True)]
+        for rows in zip(lat[0], lon[0], lat[1], lon[1], strict=True)
+    ]
+    np.testing.assert_allclose(batch, each, rtol=0, atol=1e-9)
+    assert distance_km([], [], [], [], kind).shape == (0,)
+
+
+def test_the_great_circle_is_exact_for_neighbours_and_antipodes():
+    """The law of cosines loses half the digits at both ends; a metre must stay a metre."""
+    step_deg = np.degrees(0.001 / EARTH_RADIUS_KM)
+    assert great_circle_km(40.0, 7.0, 40.0 + step_deg, 7.0) == pytest.approx(0.001, rel=1e-6)
+    lat, lon = np.random.default_rng(1).uniform(-90, 90, 500), np.random.default_rng(2).uniform(0, 180, 500)
+    np.testing.assert_allclose(great_circle_km(lat, lon, -lat, lon - 180), math.pi * EARTH_RADIUS_KM, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["great_circle", "wgs84"])
 def test_inputs_broadcast_and_nan_stays_nan(kind):
     found = distance_km([[0.0], [10.0]], 0.0, [0.0, 10.0, math.nan], 0.0, kind)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from geo_pipeline.earth.cells import cell_centres, tokens
 from geo_pipeline.earth.coordinates import mean_direction
 from geo_pipeline.earth.distance import great_circle_km
-from geo_pipeline.earth.partition import PartitionConfig, PartitionError, build_hierarchy
+from geo_pipeline.earth.partition import PartitionConfig, PartitionError, build_and_assign, build_hierarchy
 
 
 def _cities(count=1500, seed=0):
@@ -121,6 +121,59 @@ def test_a_cells_coordinate_is_the_mean_on_the_sphere_or_its_centre():
         assert great_circle_km(finest.lat_deg[row], finest.lon_deg[row], *expected) < 1e-3
     centred = build_hierarchy(lat, lon, PartitionConfig(10, (300, 60), coordinate="centre")).partitions[-1]
     np.testing.assert_allclose(np.stack([centred.lat_deg, centred.lon_deg]), np.stack(cell_centres(centred.cell_ids)))
+
+
+def test_a_mean_equals_the_direct_mean_to_a_billionth_of_a_degree():
+    lat, lon = _cities(20_000, seed=3)
+    lat[:5000], lon[:5000] = lat[0], lon[0]
+    hierarchy, rows = build_and_assign(lat, lon, PartitionConfig(10, (6000, 400, 40)))
+    for number, partition in enumerate(hierarchy.partitions):
+        for row in range(len(partition)):
+            members = rows[:, number] == row
+            mean_lat, mean_lon = mean_direction(lat[members], lon[members])
+            assert partition.lat_deg[row] == pytest.approx(mean_lat, abs=1.1e-9)  # rounded to nine decimals
+            turned = (partition.lon_deg[row] - mean_lon + 180) % 360 - 180
+            assert turned * math.cos(math.radians(mean_lat)) == pytest.approx(0, abs=1.1e-9)
+
+
+def test_neither_order_nor_the_number_of_threads_changes_a_bit(one_core):
+    lat, lon = _cities(150_000, seed=7)
+    lat[:3000], lon[:3000] = lat[0], lon[0]
+    config = PartitionConfig(10, (3000, 400, 100))
+    first, rows = build_and_assign(lat, lon, config)
+    order = np.random.default_rng(5).permutation(len(lat))
+    for _ in range(2):
+        again, again_rows = build_and_assign(lat[order], lon[order], config)
+        assert again.fingerprint() == first.fingerprint()
+        np.testing.assert_array_equal(again_rows, rows[order])
+        one_core()
+
+
+def test_building_assigns_as_the_finished_hierarchy_does():
+    lat, lon = _cities(3000)
+    config = PartitionConfig(10, (300, 60))
+    hierarchy, rows = build_and_assign(lat, lon, config)
+    assert hierarchy.fingerprint() == build_hierarchy(lat, lon, config).fingerprint()
+    np.testing.assert_array_equal(rows, hierarchy.assign(lat, lon))
+    assert hierarchy.coverage_of(rows).equals(hierarchy.coverage(lat, lon))
+
+
+@given(seed=st.integers(0, 1000), semantics=st.sampled_from(["geosurge", "isn"]), max_level=st.sampled_from([4, 30]))
+@settings(max_examples=20, deadline=None)
+def test_each_of_many_partitions_is_the_one_that_would_be_built_alone(seed, semantics, max_level):
+    lat, lon = _cities(400, seed)
+    lat[:60], lon[:60] = lat[0], lon[0]
+    limits = (200, 50, 50, 12, 5)
+    together = build_hierarchy(lat, lon, PartitionConfig(5, limits, semantics, max_level))
+    for number, tau_max in enumerate(limits):
+        alone = build_hierarchy(lat, lon, PartitionConfig(5, (tau_max,), semantics, max_level))
+        for column in ("cell_ids", "levels", "counts", "lat_deg", "lon_deg"):
+            ours = getattr(together.partitions[number], column)
+            np.testing.assert_array_equal(ours, getattr(alone.partitions[0], column))
+        assert together.built[number] == alone.built[0]
+        assert together.built[number].unsplittable_cells == sum(
+            count > tau_max for count in together.partitions[number].counts.tolist()
+        )
 
 
 def test_a_cell_across_the_date_line_has_its_mean_there():
