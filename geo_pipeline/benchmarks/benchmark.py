@@ -5,6 +5,8 @@ How a score is computed belongs to scoring.
 
 from dataclasses import dataclass
 
+from geo_pipeline.imagery.metadata.layout import MetadataFormat
+
 THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 
 
@@ -14,6 +16,7 @@ class Benchmark:
 
     - `name`: its set name in the catalogue and its shard; `expected_count`: the scored images by protocol, None where
       the user's data decides.
+    - `metadata`: how its published metadata file is laid out; None where the user's own file decides.
     - `published`: whether rows of papers stand beside ours; `notes`: what a reader of the report must know.
     """
 
@@ -23,3 +26,4 @@ class Benchmark:
     thresholds_km: tuple[float, ...] = THRESHOLDS_KM
     published: bool = False
     notes: tuple[str, ...] = ()
+    metadata: MetadataFormat | None = None

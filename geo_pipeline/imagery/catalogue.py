@@ -1,142 +1,175 @@
 """Makes the catalogue: every usable record of a source with its place, set and shard; all others go to quarantine.
 
-Reading the source belongs to its own module, the rule of the sets to `split`, the pixels to `ingest`.
+Reading the source belongs to its own module, who is refused to `admission`, the rule of the sets to `split`, that of
+the shards to `shard_plan`, the pixels to `ingest`.
 """
 
-import math
-import re
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.cells import cell_ids, tokens
-from geo_pipeline.earth.coordinates import coordinate_problems
-from geo_pipeline.imagery.source import Source, SourceError, SourceRecord
-from geo_pipeline.imagery.split import POOL_SETS, SplitConfig, assign_sets
-from geo_pipeline.imagery.stable_hash import jump_bucket, stable_hash
+from geo_pipeline.imagery.admission import Admission, Columns, admission, columns_of, details
+from geo_pipeline.imagery.shard_plan import ShardPlan
+from geo_pipeline.imagery.source import Source, SourceError
+from geo_pipeline.imagery.split import SplitConfig, assign_sets
+from geo_pipeline.imagery.stable_hash import stable_hashes
 
 PLACE_LEVEL = 10
 """S2 level of a place: cells of about 10 km."""
-_SET_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+_OFFSET = r"![^\n]*@(?P<offset>[0-9]{1,18})\+[0-9]{1,18}$"
+"""The byte offset (Parquet: the row) in the locator of a photograph inside a larger file."""
 
 
 class EmptyCatalogueError(SourceError):
     """Nothing of the source can be used."""
 
 
-def build_catalogue(source: Source, split: SplitConfig, shard_rows: int) -> tuple[pa.Table, pa.Table]:
-    """The tables `catalogue` (in order of image_id) and `quarantine` (in the order of the source) by their contracts.
+@dataclass(frozen=True)
+class Catalogue:
+    """Every record of a source in its shard; the tables of a shard are cut when they are asked for.
 
-    `shard_rows` is the wished size of a reference shard. Raises `EmptyCatalogueError` when no record is usable,
-    `SourceError` for a source that is unusable as a whole, `SplitError` when the photographs cannot be split as asked.
+    `columns` hold the listing (N rows), `order` (N,) its rows by shard, `places` and `sets` those of the K admitted
+    records in the order of `admission.admitted`.
     """
-    if shard_rows < 1:
-        raise ValueError(f"Found shard_rows={shard_rows}; expected at least 1 image per shard.")
-    usable, refused = _judge(source)
-    if not usable:
-        raise EmptyCatalogueError(_nothing_left(refused))
-    usable.sort(key=lambda record: record.image_id)
-    lat = np.array([record.lat_deg for record in usable], dtype=np.float64)
-    lon = np.array([record.lon_deg for record in usable], dtype=np.float64)
-    places = tokens(cell_ids(lat, lon, level=PLACE_LEVEL))
-    authors = [record.author for record in usable]
-    sets = assign_sets(authors, places, [record.set_name for record in usable], split)
-    ids = [record.image_id for record in usable]
-    catalogue = pa.table(
-        {
-            "image_id": pa.array(ids, pa.string()),
-            "locator": pa.array([record.locator for record in usable], pa.string()),
-            "author": pa.array(authors, pa.string()),
-            "lat_deg": lat,
-            "lon_deg": lon,
-            "set_name": pa.array(sets, pa.string()),
-            "shard": pa.array(shards_of(ids, sets, shard_rows), pa.string()),
-            "place_token": pa.array(places, pa.string()),
-            "credit": pa.array([record.credit for record in usable], pa.string()),
+
+    plan: ShardPlan
+    columns: Columns
+    judged: Admission
+    order: np.ndarray
+    starts: np.ndarray
+    places: pa.DictionaryArray
+    sets: pa.DictionaryArray
+
+    @property
+    def rows(self) -> int:
+        """Records that are kept."""
+        return len(self.sets)
+
+    @property
+    def rejected(self) -> int:
+        """Records that are refused."""
+        return len(self.order) - self.rows
+
+    def kept(self, key: str) -> pa.Table:
+        """The table `catalogue` of one shard, in order of image_id; storing it holds it to its contract."""
+        rows = self._rows(key, admitted=True)
+        rows = rows[pc.sort_indices(self._taken("image_id", rows)).to_numpy()]
+        ids, locators, place = self._taken("image_id", rows), self._taken("locator", rows), self._position[rows]
+        locators = pc.if_else(pc.equal(pc.fill_null(locators, ""), ""), ids, locators)
+        columns = {
+            "image_id": ids,
+            "locator": locators,
+            "source_offset": pc.struct_field(pc.extract_regex(locators, _OFFSET), "offset").cast(pa.int64()),
+            "author": self._taken("author", rows),
+            "lat_deg": self._taken("lat_deg", rows),
+            "lon_deg": self._taken("lon_deg", rows),
+            "set_name": self.sets.take(pa.array(place)),
+            "shard": pa.array([key] * len(rows), pa.string()),
+            "place_token": self.places.take(pa.array(place)),
+            "credit": self._taken("credit", rows),
+            "stamp": self._taken("stamp", rows),
         }
-    )
-    return load("catalogue").conform(catalogue), quarantine_table("catalogue", refused)
+        return _shaped("catalogue", columns)
+
+    def refused(self, key: str) -> pa.Table:
+        """The table `quarantine` of one shard, in the order of the listing."""
+        rows = self._rows(key, admitted=False)
+        ids = self._taken("image_id", rows)
+        columns = {
+            "stage": pa.array(["catalogue"] * len(rows), pa.string()),
+            "image_id": pc.if_else(pc.equal(ids, ""), None, ids),
+            "locator": pc.fill_null(self._taken("locator", rows), ""),
+            "reason": pa.array([self.judged.reasons[code] for code in self.judged.code[rows]], pa.string()),
+            "detail": pa.array(details(self.columns, self.judged, rows), pa.string()),
+            "first_bytes_kind": self._taken("first_bytes_kind", rows),
+        }
+        return _shaped("quarantine", columns)
+
+    def reasons(self, key: str) -> dict[str, int]:
+        """How many records of one shard are refused, by reason."""
+        return self.judged.counts(self._rows(key, admitted=False))
+
+    @cached_property
+    def _position(self) -> np.ndarray:
+        """For each row its position among the admitted ones."""
+        return np.cumsum(self.judged.code == 0) - 1
+
+    def _rows(self, key: str, admitted: bool) -> np.ndarray:
+        number = self.plan.keys.index(key)
+        rows = self.order[self.starts[number] : self.starts[number + 1]]
+        found: np.ndarray = rows[(self.judged.code[rows] == 0) == admitted]
+        return found
+
+    def _taken(self, name: str, rows: np.ndarray) -> pa.Array:
+        return self.columns[name].take(pa.array(rows))
 
 
-def shards_of(image_ids: Sequence[str], sets: Sequence[str], shard_rows: int) -> list[str]:
-    """The shard of each image: `reference-NNN` for train and holdout, else the set's own name.
+def build_catalogue(source: Source, split: SplitConfig, plan: ShardPlan) -> Catalogue:
+    """Read the source's listing once and give every record its shard.
 
-    A photograph's shard follows from its id and the number of shards, so that a photograph more changes one shard; the
-    sizes are therefore `shard_rows` on average and at most.
+    Raises `EmptyCatalogueError` when no record is usable, `SourceError` for a source that is unusable as a whole or
+    names a set without a shard, `SplitError` when the photographs cannot be split as asked.
     """
-    pool = sum(name in POOL_SETS for name in sets)
-    count = reference_shards(pool, shard_rows)
-    return [
-        f"reference-{jump_bucket(stable_hash('shard', image_id), count):03d}" if name in POOL_SETS else name
-        for image_id, name in zip(image_ids, sets, strict=True)
-    ]
-
-
-def reference_shards(pool_rows: int, shard_rows: int) -> int:
-    """Number of reference shards for a pool of that many images."""
-    return max(1, math.ceil(pool_rows / shard_rows))
-
-
-def quarantine_table(stage: str, refused: Sequence[tuple[SourceRecord, str, str]]) -> pa.Table:
-    """The `quarantine` table of one stage from (record, reason, detail)."""
-    columns = {
-        "stage": [stage] * len(refused),
-        "image_id": [record.image_id or None for record, _, _ in refused],
-        "locator": [record.locator for record, _, _ in refused],
-        "reason": [reason for _, reason, _ in refused],
-        "detail": [detail for _, _, detail in refused],
-        "first_bytes_kind": [record.first_bytes_kind for record, _, _ in refused],
-    }
-    return load("quarantine").conform(
-        pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
+    columns = columns_of(source.listing())
+    plan.refuse_unknown(columns["set_name"])
+    judged = admission(columns)
+    admitted = judged.admitted
+    if not len(admitted):
+        raise EmptyCatalogueError(_nothing_left(columns, judged))
+    index = pa.array(admitted)
+    lat, lon = (columns[name].take(index).to_numpy(zero_copy_only=False) for name in ("lat_deg", "lon_deg"))
+    cells = cell_ids(lat, lon, level=PLACE_LEVEL)
+    unique_cells, number = np.unique(cells, return_inverse=True)
+    places = pa.DictionaryArray.from_arrays(
+        pa.array(number.astype(np.int32)), pa.array(tokens(unique_cells), pa.string())
     )
+    sets = assign_sets(columns["author"].take(index), cells, columns["set_name"].take(index), split)
+    shard = plan.numbers(_owners(columns), _all_sets(columns["set_name"], admitted, sets))
+    order = np.argsort(shard, kind="stable")
+    starts = np.searchsorted(shard[order], np.arange(len(plan.keys) + 1))
+    return Catalogue(plan, columns, judged, order, starts, places, sets)
 
 
-def _judge(source: Source) -> tuple[list[SourceRecord], list[tuple[SourceRecord, str, str]]]:
-    """Divide the records into usable ones and refused ones, each of these with its first fault."""
-    records = list(source.records())
-    lat = np.array([math.nan if record.lat_deg is None else record.lat_deg for record in records], dtype=np.float64)
-    lon = np.array([math.nan if record.lon_deg is None else record.lon_deg for record in records], dtype=np.float64)
-    usable: list[SourceRecord] = []
-    refused: list[tuple[SourceRecord, str, str]] = []
-    seen: dict[str, str] = {}
-    for record, coordinate_problem in zip(records, coordinate_problems(lat, lon), strict=True):
-        if record.set_name is not None and _SET_NAME.fullmatch(record.set_name) is None:
-            raise SourceError(
-                f"Found the set name {record.set_name!r}; expected lower-case letters, digits and underscores."
-            )
-        # A benchmark's photograph whose file is gone stays in its denominator; decoding will count it as failed.
-        counted = record.problem == "missing_file" and record.set_name not in (None, *POOL_SETS)
-        if record.problem is not None and not counted:
-            refused.append((record, record.problem, record.detail))
-        elif record.lat_deg is None or record.lon_deg is None:
-            refused.append((record, "no_coordinate", record.detail or "The source gives no coordinate."))
-        elif coordinate_problem is not None:
-            words = f"latitude {record.lat_deg}, longitude {record.lon_deg}"
-            refused.append((record, coordinate_problem, "; ".join(part for part in (record.detail, words) if part)))
-        elif record.image_id in seen:
-            words = f"The id {record.image_id} was given before, for {seen[record.image_id]}; the first is kept."
-            refused.append((record, "duplicate_id", words))
-        else:
-            seen[record.image_id] = record.locator
-            usable.append(record)
-    return usable, refused
+def _owners(columns: Columns) -> np.ndarray:
+    """A hash (N,) of what stays together in one shard: the block, or the id of a photograph that is read alone."""
+    block = columns["block"]
+    hashes = np.zeros(len(block), np.uint64)
+    together = block.is_valid().to_numpy(zero_copy_only=False)
+    blocks = block.indices.filter(pa.array(together)).to_numpy(zero_copy_only=False)
+    hashes[together] = stable_hashes("shard", block.dictionary)[blocks]
+    ids, locators = (pc.fill_null(columns[name].filter(pa.array(~together)), "") for name in ("image_id", "locator"))
+    hashes[~together] = stable_hashes("shard", pc.if_else(pc.equal(ids, ""), locators, ids))
+    return hashes
 
 
-def _nothing_left(refused: Sequence[tuple[SourceRecord, str, str]]) -> str:
+def _all_sets(given: pa.DictionaryArray, admitted: np.ndarray, sets: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The set of every record: as split for the admitted ones, else as the source gives it (or null)."""
+    number = given.indices.fill_null(-len(sets.dictionary) - 1).to_numpy(zero_copy_only=False) + len(sets.dictionary)
+    number[admitted] = sets.indices.to_numpy(zero_copy_only=False)
+    names = pa.concat_arrays([sets.dictionary, given.dictionary.cast(pa.string())])
+    return pa.DictionaryArray.from_arrays(pa.array(number, pa.int32(), mask=number < 0), names)
+
+
+def _shaped(name: str, columns: dict[str, pa.Array]) -> pa.Table:
+    schema = load(name).arrow_schema
+    return pa.Table.from_arrays([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def _nothing_left(columns: Columns, judged: Admission) -> str:
     """The one clear message for a source without a usable photograph."""
-    if not refused:
+    if not len(judged.code):
         return (
             "Found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
         )
-    reasons = Counter(reason for _, reason, _ in refused)
-    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    record, reason, detail = refused[0]
+    listed = ", ".join(f"{reason} {count}" for reason, count in judged.counts().items())
+    (detail,) = details(columns, judged, np.zeros(1, np.int64))
     return (
-        f"Found {len(refused)} photographs and none that can be used ({listed}); the first is "
-        f"{record.locator}: {reason}, {detail} Expected images with a latitude and a longitude, in EXIF or "
-        "in a metadata file (--metadata)."
+        f"Found {len(judged.code)} photographs and none that can be used ({listed}); the first is "
+        f"{columns['locator'][0].as_py()}: {judged.reasons[judged.code[0]]}, {detail} Expected images with a latitude "
+        "and a longitude, in EXIF or in a metadata file (--metadata)."
     )

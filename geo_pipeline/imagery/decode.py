@@ -1,8 +1,9 @@
 """Turns the bytes of any photograph into a canonical image, or says why not.
 
-Canonical: upright, RGB, shorter side as configured (larger and smaller images alike), JPEG without any tag. What can
-be read right is: CMYK, 16-bit, palette, transparent (over white) and animated images (first frame). Crops belong to
-`crops`.
+Canonical: upright, shorter side as configured (larger and smaller images alike), JPEG without any tag. A JPEG that is
+all this but for its tags keeps its coded picture (`jpeg_segments`), so that nothing is lost twice; it may be grey or
+progressive. What can be read right is: CMYK, 16-bit, palette, transparent (over white) and animated images (first
+frame). Colour profiles are dropped and not applied. Crops belong to `crops`.
 """
 
 import io
@@ -17,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from geo_pipeline.imagery.exif import orientation
 from geo_pipeline.imagery.file_kind import first_bytes_kind, is_cut_short, photograph_formats
 from geo_pipeline.imagery.fingerprints import perceptual_hash, sha256_hex
+from geo_pipeline.imagery.jpeg_segments import scan_count, without_metadata
 
 __all__ = ["Canonical", "ImageRejected", "canonical_image", "decode_rgb", "first_bytes_kind"]
 
@@ -24,6 +26,10 @@ MAX_PIXELS = 120_000_000
 """Largest image that is decoded: 360 MB as RGB. More is taken for a decompression bomb."""
 MAX_ASPECT = 20.0
 """Longest side over shortest; beyond it the canonical image would be a ribbon of any length."""
+MAX_SCANS = 200
+"""Most scans of a JPEG that is decoded; encoders make about ten, and each costs a pass over the whole image."""
+REDUCING_GAP = 3.0
+"""An image more than twice this many times too large is averaged over whole pixels first, which is faster."""
 
 _DECODER_ERRORS = (
     OSError,
@@ -60,17 +66,23 @@ class ImageRejected(ValueError):  # noqa: N818 - the word of the quarantine tabl
 
 @dataclass(frozen=True)
 class Canonical:
-    """A canonical image: `jpeg` bytes, their size in pixels, and two fingerprints (of source bytes; of the look)."""
+    """A canonical image: `jpeg` bytes, their size in pixels, and two fingerprints (of source bytes; of the look).
+
+    `kept` says that the coded picture is the source's own, and not encoded anew.
+    """
 
     jpeg: bytes
     width: int
     height: int
     sha256: str
     phash: int
+    kept: bool = False
 
 
 def canonical_image(data: bytes, shorter_side: int, quality: int, max_pixels: int = MAX_PIXELS) -> Canonical:
     """Decode, turn upright, resize so that the shorter side has `shorter_side` pixels, and encode as JPEG of `quality`.
+
+    A plain JPEG that is upright and of that size already is decoded once, as a check, and keeps its coded picture.
 
     Raises `ImageRejected` with one of the reasons zero_bytes, heif_unsupported, unreadable, truncated,
     decompression_bomb, extreme_aspect.
@@ -78,13 +90,20 @@ def canonical_image(data: bytes, shorter_side: int, quality: int, max_pixels: in
     kind = first_bytes_kind(data)
     if kind == "empty":
         raise ImageRejected("zero_bytes", "The file is empty.")
-    upright = _read_upright(data, kind, shorter_side, max_pixels)
+    if kind == "jpeg" and (scans := scan_count(data, MAX_SCANS)) > MAX_SCANS:
+        raise ImageRejected("decompression_bomb", f"Found a JPEG of {scans} scans; at most {MAX_SCANS} are decoded.")
+    upright, as_taken = _read_upright(data, kind, shorter_side, max_pixels)
     width, height = canonical_size(upright.width, upright.height, shorter_side)
+    jpeg = without_metadata(data) if as_taken and (width, height) == upright.size else None
     if (width, height) != upright.size:
-        upright = upright.resize((width, height), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    upright.save(buffer, "JPEG", quality=quality, subsampling=0)  # full colour resolution: the images are small
-    return Canonical(buffer.getvalue(), width, height, sha256_hex(data), perceptual_hash(upright))
+        upright = upright.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
+    kept = jpeg is not None
+    if jpeg is None:
+        buffer = io.BytesIO()
+        upright.info.clear()  # or Pillow would carry the source's comments over
+        upright.save(buffer, "JPEG", quality=quality, subsampling=0)  # full colour resolution: the images are small
+        jpeg = buffer.getvalue()
+    return Canonical(jpeg, width, height, sha256_hex(data), perceptual_hash(upright), kept)
 
 
 def canonical_size(width: int, height: int, shorter_side: int) -> tuple[int, int]:
@@ -96,28 +115,32 @@ def canonical_size(width: int, height: int, shorter_side: int) -> tuple[int, int
 def decode_rgb(jpeg: bytes) -> NDArray[np.uint8]:
     """Pixels of a canonical image, uint8 [height, width, 3]. Only for images that `canonical_image` wrote."""
     with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
-def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) -> Image.Image:
-    """Open, check the size before any pixel is decoded, decode the first frame, turn it upright, make it RGB."""
+def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) -> tuple[Image.Image, bool]:
+    """Open, check the size before any pixel is decoded, decode the first frame, turn it upright, make it RGB.
+
+    Also whether this is a JPEG's picture as it was coded: neither turned nor shrunk while decoding.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own warnings (size, damaged tags) are judged here instead
             with Image.open(io.BytesIO(data), formats=photograph_formats()) as image:
                 _check_size(image, max_pixels)
-                if image.format == "JPEG" and image.mode in ("RGB", "L"):
-                    image.draft(
-                        image.mode, (2 * shorter_side, 2 * shorter_side)
-                    )  # decode at 1/2, 1/4 or 1/8 when far larger
+                coded_size, plain = image.size, image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
+                if plain:  # decode at 1/2, 1/4 or 1/8 when far larger
+                    image.draft(image.mode, (2 * shorter_side, 2 * shorter_side))
                 image.load()
                 turn = _UPRIGHT.get(orientation(image))  # asked last: Pillow turns a TIFF by itself while loading
-                upright = image.copy() if turn is None else image.transpose(turn)
-            return _as_rgb(upright)
+                upright = image if turn is None else image.transpose(turn)
+                as_taken = plain and turn is None and image.size == coded_size
+                return upright if plain and upright.mode == "RGB" else _as_rgb(upright), as_taken
     except UnidentifiedImageError as error:
         raise _unopened(data, kind) from error
     except Image.DecompressionBombError as error:
-        raise ImageRejected("decompression_bomb", f"{error}") from error
+        words = f"{error}; at most {max_pixels} pixels are decoded. Shrink the image."
+        raise ImageRejected("decompression_bomb", words) from error
     except MemoryError as error:
         raise ImageRejected(
             "decompression_bomb", f"A {kind} file of {len(data)} bytes asks for too much memory."

@@ -2,164 +2,151 @@
 
 With metadata, its rows are the records: the path of a row is relative to the metadata's own folder (or to the image
 folder), or the image is found by its id. Without, every image file of the folder is a record; its author is unknown.
+Files and URLs belong to `files`, what a path means to `folder_paths`, matching rows with files to `join`.
 """
 
 import hashlib
-import os
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_pipeline.imagery.exif import coordinates_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind
-from geo_pipeline.imagery.metadata import MetadataRow, metadata_rows
-from geo_pipeline.imagery.source import MissingImageError, SourceError, SourceRecord
+from geo_pipeline.imagery.metadata.join import ENTRIES, joined
+from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
+from geo_pipeline.imagery.source import LISTING_ROWS, MissingImageError, SourceRecord, batches_of
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, PROBLEMS, Files, file_digest
+from geo_pipeline.imagery.stores.folder_paths import PathRule
 
-IMAGE_SUFFIXES = frozenset(
-    f".{ending}"
-    for group in ("jpg jpeg jpe jfif", "png apng webp gif", "tif tiff bmp ppm pgm", "heic heif avif jp2 j2k")
-    for ending in group.split()
-)
-"""Endings of files that are taken for photographs; other files of a folder are passed over."""
+_PHOTOGRAPH = r"(?i)/$|(^|/)[^/.]+$|(" + "|".join(rf"\{suffix}" for suffix in IMAGE_SUFFIXES) + ")$"
+"""Names that a metadata file may mean: those that end as photographs do, and those without any ending."""
+_EXIF_AT_ONCE = 256
 
 
-@dataclass(frozen=True)
 class FolderSource:
     """Photographs below `images`; `metadata` is a CSV or Parquet file, or None to read positions from EXIF.
 
-    A locator is the path relative to `images`, with forward slashes, so that tables survive a move of the folder.
+    Both are local paths or fsspec URLs. A locator is the path relative to `images`, with forward slashes, so that
+    tables survive a move of the folder. Links that lead out of the folder are refused unless `follow_links`.
+    `metadata_format` is a published layout of the metadata; None: tell it from the file.
     """
 
-    images: Path
-    metadata: Path | None = None
+    def __init__(
+        self,
+        images: Path | str,
+        metadata: Path | str | None = None,
+        follow_links: bool = False,
+        metadata_format: MetadataFormat | None = None,
+    ) -> None:
+        self.images = str(images)
+        self.metadata = None if metadata is None else str(metadata)
+        self.follow_links = follow_links
+        self.metadata_format = metadata_format
 
     def fingerprint(self) -> str:
-        """Digest of the metadata's bytes and of every image file's name, size and time of change."""
-        digest = hashlib.sha256()
+        """Digest of the metadata's bytes and of every image file's name, size and time of change (or mark)."""
+        digest = hashlib.sha256(repr(self.metadata_format).encode())
         if self.metadata is not None:
-            if not self.metadata.is_file():
-                raise SourceError(f"Found no metadata file {self.metadata}; expected a CSV or Parquet file.")
-            digest.update(hashlib.sha256(self.metadata.read_bytes()).digest())
-        for locator in self._locators():
-            status = (self.images / locator).stat()
-            digest.update(f"{locator}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+            digest.update(file_digest(self.metadata).encode())
+        for batch in self._found().to_batches(max_chunksize=LISTING_ROWS):
+            for name, identity in zip(batch["name"].to_pylist(), batch["identity"].to_pylist(), strict=True):
+                digest.update(f"{name}\0{identity}\n".encode())
         return digest.hexdigest()
 
-    def records(self) -> Iterator[SourceRecord]:
-        """A record per metadata row, in the file's order; without metadata, one per image file in order of path."""
-        if not self.images.is_dir():
-            raise SourceError(f"Found no folder {self.images}; expected a folder of photographs. Check the path.")
+    def listing(self) -> Iterator[pa.RecordBatch]:
+        """A record per metadata row in the file's order, then the files that no row names.
+
+        Without metadata, a record per image file in order of path. Raises `SourceError` when there is no such folder or
+        metadata file.
+        """
+        found = self._found()
         if self.metadata is None:
-            for locator in self._locators():
-                yield self._exif_record(locator)
+            yield from batches_of(self._exif_records(found))
         else:
-            yield from self._metadata_records(self.metadata)
+            yield from self._with_metadata(found, self.metadata).to_batches(max_chunksize=LISTING_ROWS)
 
     def read(self, locator: str) -> bytes:
         """The bytes of one photograph; `MissingImageError` when there is no such file below the folder."""
-        path = _normal(self.images / locator)
-        if not path.is_relative_to(_normal(self.images)):
-            raise MissingImageError(f"{locator} leads out of {self.images}; only files below it are read.")
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise MissingImageError(f"{locator}: {error.strerror or error}") from error
+        return self._files.read(locator)
 
-    def _locators(self) -> list[str]:
-        """Image files below the folder, hidden ones left out, in order of path."""
-        found = []
-        for folder, subfolders, files in os.walk(self.images, followlinks=True):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            inside = Path(folder).relative_to(self.images)
-            found += [
-                (inside / name).as_posix()
-                for name in files
-                if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-            ]
-        return sorted(found)
+    def read_many(self, locators: Sequence[str]) -> Iterator[bytes | MissingImageError]:
+        """The bytes of many photographs, in their order; object stores are asked for several at a time."""
+        return self._files.read_ranges([(locator, 0, None) for locator in locators])
 
-    def _exif_record(self, locator: str) -> SourceRecord:
-        try:
-            data = self.read(locator)
-        except MissingImageError as error:
-            return SourceRecord(locator, locator, problem="missing_file", detail=str(error))
-        kind = first_bytes_kind(data)
-        position = coordinates_from_exif(data)
-        if position is not None:
-            return SourceRecord(locator, locator, lat_deg=position[0], lon_deg=position[1], first_bytes_kind=kind)
-        problem, detail = _without_position(kind)
-        return SourceRecord(locator, locator, problem=problem, detail=detail, first_bytes_kind=kind)
+    @cached_property
+    def _files(self) -> Files:
+        return Files(self.images, () if self.metadata is not None else IMAGE_SUFFIXES, self.follow_links)
 
-    def _metadata_records(self, metadata: Path) -> Iterator[SourceRecord]:
-        by_name: dict[str, list[str]] | None = None
-        for row in metadata_rows(metadata):
-            if row.path is not None:
-                locator, problem, detail = self._locate_path(metadata, row.path)
-            else:
-                by_name = self._by_name() if by_name is None else by_name
-                locator, problem, detail = _locate_id(by_name, row.image_id)
-            yield _record(row, locator, problem, detail)
+    def _found(self) -> pa.Table:
+        """The files that may be photographs, as a table of files.FOUND."""
+        found = self._files.table()
+        return found if self.metadata is None else found.filter(pc.match_substring_regex(found["name"], _PHOTOGRAPH))
 
-    def _locate_path(self, metadata: Path, written: str) -> tuple[str, str | None, str]:
-        """Locator of a path as the metadata writes it; with the problem where there is no such file in the folder."""
-        root = _normal(self.images)
-        candidates = [_normal(metadata.parent / written), _normal(self.images / written)]
-        inside = [path for path in candidates if path.is_relative_to(root)]
-        for path in inside:
-            if path.is_file():
-                return path.relative_to(root).as_posix(), None, ""
-        resolved = candidates[0].resolve()  # the same folder may be reached by two names
-        if resolved.is_relative_to(root.resolve()) and resolved.is_file():
-            return resolved.relative_to(root.resolve()).as_posix(), None, ""
-        if candidates[0].is_file():
-            return (
-                written,
-                "path_outside",
-                f"The path {written} lies outside the image folder; only files below it are read.",
-            )
-        return written, "missing_file", f"Found no file {written}, from the metadata's folder or the image folder."
+    def _exif_records(self, found: pa.Table) -> Iterator[SourceRecord]:
+        for batch in found.to_batches(max_chunksize=_EXIF_AT_ONCE):
+            rows = batch.to_pylist()
+            data = self.read_many([row["name"] for row in rows if row["problem"] is None])
+            for row in rows:
+                name, stamp, problem = row["name"], row["identity"], row["problem"]
+                if problem is not None:
+                    yield SourceRecord(name, name, problem=problem, detail=PROBLEMS[problem], stamp=stamp)
+                else:
+                    yield _exif_record(name, stamp, next(data))
 
-    def _by_name(self) -> dict[str, list[str]]:
-        """Locators by file name and by file name without its ending."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for locator in self._locators():
-            path = PurePosixPath(locator)
-            for name in {path.name, path.stem, locator, str(path.with_suffix(""))}:
-                names[name].append(locator)
-        return names
+    def _with_metadata(self, found: pa.Table, metadata: str) -> pa.Table:
+        rows = read_metadata(metadata, self.metadata_format)
+        rule = PathRule(self.images, metadata)
+        paths = rule.below_root(rows["path"])
+        written = rule.as_written(found["name"])
+        named = pa.concat_arrays([chunk for column in (paths, rows["image_id"]) for chunk in column.chunks])
+        plain = pc.match_substring_regex(found["name"], r"\.[^/.]+$|/$")
+        kept = pc.or_(plain, pc.or_(pc.is_in(found["name"], named), pc.is_in(written, named)))
+        found, written = found.filter(kept), written.filter(kept)
+        renamed = rows.set_column(rows.schema.get_field_index("path"), "path", paths)
+        return _with_reasons(joined(renamed, _entries(found), written), rows["path"], rule)
 
 
-def _record(row: MetadataRow, locator: str, problem: str | None, detail: str) -> SourceRecord:
-    if problem is None and (row.lat_deg is None or row.lon_deg is None):
-        problem, detail = "no_coordinate", row.detail
-    return SourceRecord(
-        image_id=row.image_id or locator,
-        locator=locator,
-        author=row.author,
-        lat_deg=row.lat_deg,
-        lon_deg=row.lon_deg,
-        set_name=row.set_name,
-        credit=row.credit,
-        problem=problem,
-        detail=detail or row.detail,
-    )
+def _entries(found: pa.Table) -> pa.Table:
+    """Files as a table of ENTRIES."""
+    detail = pc.fill_null(found["problem"], "")
+    for word, sentence in PROBLEMS.items():
+        detail = pc.if_else(pc.equal(detail, word), sentence, detail)
+    columns = {"name": found["name"], "locator": found["name"], "stamp": found["identity"]}
+    columns |= {"problem": found["problem"], "detail": detail}
+    nothing = pa.nulls(len(found), pa.string())
+    return pa.table({field.name: columns.get(field.name, nothing).cast(field.type) for field in ENTRIES})
 
 
-def _locate_id(by_name: dict[str, list[str]], image_id: str | None) -> tuple[str, str | None, str]:
-    """Locator of the one file that is named like the id, with or without its ending."""
-    if image_id is None:
-        return "", "missing_file", "The row has neither an id nor a path."
-    found = by_name.get(image_id, [])
-    if len(found) == 1:
-        return found[0], None, ""
-    if found:
-        return (
-            image_id,
-            "ambiguous_file",
-            f"Several files are named {image_id}: {', '.join(found[:3])}. Give a path column.",
-        )
-    return image_id, "missing_file", f"Found no file named {image_id} (with any image ending) below the image folder."
+def _with_reasons(records: pa.Table, written: pa.ChunkedArray, rule: PathRule) -> pa.Table:
+    """The records; where a row names a file that is there and not read, its problem says why."""
+    head = records.slice(0, len(written))
+    lost = pc.and_(pc.fill_null(pc.equal(head["problem"], "missing_file"), False), pc.is_valid(written))
+    rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+    reasons = {row: reason for row in rows.tolist() if (reason := rule.reason(written[row].as_py())) is not None}
+    if not reasons:
+        return records
+    changed = pa.array(np.isin(np.arange(len(records)), list(reasons)))
+    for number, name in enumerate(("problem", "detail")):
+        values = pa.array([reasons[row][number] for row in sorted(reasons)], pa.string())
+        column = pc.replace_with_mask(records[name].combine_chunks(), changed, values)
+        records = records.set_column(records.schema.get_field_index(name), name, column)
+    return records
+
+
+def _exif_record(locator: str, stamp: str, data: bytes | MissingImageError) -> SourceRecord:
+    if isinstance(data, MissingImageError):
+        return SourceRecord(locator, locator, problem="missing_file", detail=str(data), stamp=stamp)
+    kind = first_bytes_kind(data)
+    position = coordinates_from_exif(data)
+    if position is not None:
+        lat_deg, lon_deg = position
+        return SourceRecord(locator, locator, lat_deg=lat_deg, lon_deg=lon_deg, first_bytes_kind=kind, stamp=stamp)
+    problem, detail = _without_position(kind)
+    return SourceRecord(locator, locator, problem=problem, detail=detail, first_bytes_kind=kind, stamp=stamp)
 
 
 def _without_position(kind: str) -> tuple[str, str]:
@@ -171,8 +158,3 @@ def _without_position(kind: str) -> tuple[str, str]:
     if kind == "unknown":
         return "unreadable", "The file does not begin as an image does."
     return "no_coordinate", "No readable GPS position in the EXIF tags, and no metadata file was given."
-
-
-def _normal(path: Path) -> Path:
-    """Absolute, without `..`, links kept as they are."""
-    return Path(os.path.normpath(Path.cwd() / path))

@@ -1,37 +1,125 @@
-"""The decode stage: the photographs of one shard of the catalogue, made canonical; failures go to quarantine."""
+"""The decode stage: rows of the catalogue to canonical images, or to quarantine; no row is ever lost.
+
+A worker maps batches of rows wherever it runs (orchestration.compute); `decoded` puts a shard's batches together.
+What makes an image canonical belongs to `decode`.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.imagery.catalogue import quarantine_table
 from geo_pipeline.imagery.decode import ImageRejected, canonical_image
 from geo_pipeline.imagery.file_kind import first_bytes_kind
-from geo_pipeline.imagery.source import MissingImageError, Source, SourceRecord
+from geo_pipeline.imagery.source import MissingImageError, Source
+
+CARRIED = ("image_id", "set_name", "author", "lat_deg", "lon_deg", "credit", "locator", "source_offset")
+"""Columns that images take over from the catalogue: what a worker must be given."""
+_MADE = ("jpeg", "width", "height", "sha256", "phash")
+_REFUSED = (("reason", pa.string()), ("detail", pa.string()), ("first_bytes_kind", pa.string()))
+MOST_BYTES = 2**31 - 1
+"""Most JPEG bytes of a shard: what one Arrow column of binaries holds. A tenth of it is a comfortable shard."""
+
+
+class ShardTooLargeError(ValueError):
+    """A shard that does not fit one Arrow column."""
+
+
+class LostRowsError(RuntimeError):
+    """The results of a shard are not one row for each photograph that was sent."""
+
+
+class DecodeWorker:
+    """Reads and decodes photographs; arguments are plain values and a source that can be sent to other processes.
+
+    `shorter_side` is in pixels, `quality` that of the JPEG.
+    """
+
+    def __init__(self, source: Source, shorter_side: int, quality: int) -> None:
+        self.source = source
+        self.shorter_side = shorter_side
+        self.quality = quality
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """One row per row of the catalogue, in their order: an image, or reason, detail and first_bytes_kind.
+
+        Give rows `in_reading_order`. No image that fails stops the others.
+        """
+        given = batch["locator"].to_pylist()
+        rows = [self._row(found) for found in self.source.read_many(given)]
+        if len(rows) != len(given):
+            raise LostRowsError(
+                f"found {len(rows)} answers of {type(self.source).__name__} to {len(given)} locators, "
+                "expected one each; correct its read_many"
+            )
+        schema = load("images").arrow_schema
+        columns = {name: batch[name].cast(schema.field(name).type) for name in CARRIED}
+        for name, kind in [(name, schema.field(name).type) for name in _MADE] + list(_REFUSED):
+            columns[name] = pa.array([row.get(name) for row in rows], kind)
+        return pa.table(columns)
+
+    def _row(self, found: bytes | MissingImageError) -> Mapping[str, object]:
+        if isinstance(found, MissingImageError):
+            return {"reason": "missing_file", "detail": str(found)}
+        try:
+            image = canonical_image(found, self.shorter_side, self.quality)
+        except ImageRejected as error:
+            return {"reason": error.reason, "detail": error.detail, "first_bytes_kind": first_bytes_kind(found)}
+        return {
+            "jpeg": image.jpeg,
+            "width": image.width,
+            "height": image.height,
+            "sha256": image.sha256,
+            "phash": np.int64(image.phash).item(),
+        }
+
+
+def in_reading_order(rows: pa.Table) -> pa.Table:
+    """Rows of the catalogue as they lie in their files, so that neighbours in a container are read together."""
+    container = pc.list_element(pc.split_pattern(rows["locator"], "!", max_splits=1), 0)
+    keys = [("container", "ascending"), ("source_offset", "ascending"), ("locator", "ascending")]
+    order = pc.sort_indices(rows.select(["source_offset", "locator"]).append_column("container", container), keys)
+    return rows.take(order)
+
+
+def decoded(
+    parts: Sequence[pa.Table], image_ids: pa.ChunkedArray, most_bytes: int = MOST_BYTES
+) -> tuple[pa.Table, pa.Table]:
+    """The tables `images` and `quarantine` (stage decode) of one shard from a worker's results, by image_id.
+
+    Storing them holds them to their contracts. Raises `LostRowsError` unless the results are those of exactly
+    `image_ids`, `ShardTooLargeError` for a shard whose JPEGs have more than `most_bytes`.
+    """
+    images, quarantine = load("images"), load("quarantine")
+    found = pa.chunked_array([part["image_id"] for part in parts] if parts else [[]], pa.string())
+    if not found.sort().equals(image_ids.sort()):
+        lost = sorted(set(image_ids.to_pylist()) - set(found.to_pylist()))
+        raise LostRowsError(
+            f"found results of {len(found)} photographs, expected those of {len(image_ids)}"
+            f"{', without ' + ', '.join(lost[:3]) if lost else ''}; run again, finished shards are kept"
+        )
+    if not parts:
+        return images.empty(), quarantine.empty()
+    results = pa.concat_tables(parts)
+    size = pc.sum(pc.binary_length(results["jpeg"])).as_py() or 0
+    if size > most_bytes:
+        raise ShardTooLargeError(
+            f"found a shard of {results.num_rows} photographs and {size / 2**30:.2f} GiB, expected at most "
+            f"{most_bytes / 2**30:.2f} GiB; use more shards"
+        )
+    order = pc.sort_indices(results["image_id"])
+    good = pc.is_null(results["reason"]).take(order)
+    refused = results.take(order.filter(pc.invert(good).combine_chunks()))
+    refused = refused.append_column("stage", pa.array(["decode"] * refused.num_rows, pa.string()))
+    kept = results.select(images.arrow_schema.names).take(order.filter(good.combine_chunks()))
+    return kept, refused.select(quarantine.arrow_schema.names)
 
 
 def decode_shard(
     source: Source, catalogue: pa.Table, shorter_side: int, quality: int = 95
 ) -> tuple[pa.Table, pa.Table]:
-    """The tables `images` and `quarantine` (stage decode) for the given rows of the catalogue, in their order.
-
-    `shorter_side` is in pixels, `quality` that of the JPEG. No image that fails stops the others.
-    """
-    rows: list[dict[str, object]] = []
-    refused: list[tuple[SourceRecord, str, str]] = []
-    for row in catalogue.to_pylist():
-        data = b""
-        try:
-            data = source.read(row["locator"])
-            image = canonical_image(data, shorter_side, quality)
-        except MissingImageError as error:
-            refused.append((SourceRecord(row["image_id"], row["locator"]), "missing_file", str(error)))
-        except ImageRejected as error:
-            record = SourceRecord(row["image_id"], row["locator"], first_bytes_kind=first_bytes_kind(data))
-            refused.append((record, error.reason, error.detail))
-        else:
-            kept = {name: row[name] for name in ("image_id", "set_name", "author", "lat_deg", "lon_deg", "credit")}
-            facts = {"jpeg": image.jpeg, "width": image.width, "height": image.height, "sha256": image.sha256}
-            rows.append({**kept, **facts, "phash": np.int64(image.phash).item()})
-    images = load("images")
-    return images.conform(pa.Table.from_pylist(rows, schema=images.arrow_schema)), quarantine_table("decode", refused)
+    """`decoded` for some rows of the catalogue, all in this process and at once."""
+    rows = in_reading_order(catalogue.select(list(CARRIED)))
+    return decoded([DecodeWorker(source, shorter_side, quality)(rows)], rows["image_id"])

@@ -6,23 +6,32 @@ router_queries and the benchmark:
 - `by=("author",)`: all photographs of one author; without a known author, all of one place (S2 level 10 cell).
 - `by=("author", "place")`: connected components: photographs are joined when they share an author or a place.
 
-The rule, for each query set in turn: walk the groups in the order of a hash of their authors and places, and take a
-group while the set stays within its share of the photographs. A group larger than half of that share stays in
-training: on real collections one giant component forms (a national park that everyone photographs), and as a query set
-it would be all there is to measure. Ids, file names, order and EXIF play no part. The shares are those of the
-photographs that the source leaves open; sets that the source names are kept as they are.
+A group's set follows from a hash of its name alone, as a number u from 0 to 1: below the benchmark's share it is the
+benchmark, in the share after that the router's queries, else training. So the shares hold on average, order and file
+names play no part, and **photographs that are added move no other group's photographs**. What can move one:
 
+- It joins what stood apart (`by=("author", "place")`): components that merge take the set of one of them. A component
+  is named by its author with the least hash (its place, where no author is known), so a photograph more of a known
+  author never renames it, at whatever place.
+- Its own group grows beyond `largest_group` photographs, and stays in training from then on: on real collections one
+  giant component forms (a national park that everyone photographs), and as a query set it would be all there is.
+- The folder is so small that a set would stay empty: the group with the least u then serves, until another one falls
+  into that set by itself.
+
+The shares are those of the photographs that the source leaves open; sets that the source names are kept as they are.
 The holdout is taken from the training pool by author (by place where the author is unknown), whatever `by` says: it
 stops training, and a place that training never saw would tell it nothing about cells.
 """
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from geo_pipeline.imagery.stable_hash import stable_hash
+import numpy as np
+import pyarrow as pa
+
+from geo_pipeline.earth.cells import tokens
+from geo_pipeline.imagery.stable_hash import stable_hashes
 
 TRAIN, HOLDOUT, ROUTER_QUERIES = "train", "holdout", "router_queries"
 POOL_SETS = (TRAIN, HOLDOUT)
@@ -38,7 +47,8 @@ class SplitError(ValueError):
 class SplitConfig:
     """Shares of the photographs that the source leaves open; `holdout` is a share of what is left for training.
 
-    The defaults are the paper's: 1 % held out (GeoSURGE IV), and for the router 100 thousand of MP-16's 4 million.
+    A group (of the holdout: an author) with more than `largest_group` photographs stays in training. The defaults are
+    the paper's: 1 % held out (GeoSURGE IV), and for the router 100 thousand of MP-16's 4 million.
     """
 
     holdout: float = 0.01
@@ -46,6 +56,7 @@ class SplitConfig:
     benchmark: float = 0.0
     benchmark_name: str = "photos"
     by: SplitBy = ("author",)
+    largest_group: int = 5000
 
     def __post_init__(self) -> None:
         shares = {"holdout": self.holdout, "router_queries": self.router_queries, "benchmark": self.benchmark}
@@ -60,6 +71,8 @@ class SplitConfig:
             raise SplitError(f"Found by={self.by}; expected ('author',) or ('author', 'place').")
         if self.benchmark_name in (TRAIN, HOLDOUT, ROUTER_QUERIES):
             raise SplitError(f"Found benchmark_name={self.benchmark_name}, which is another set; choose another name.")
+        if self.largest_group < 1:
+            raise SplitError(f"Found largest_group={self.largest_group}; expected at least 1 photograph.")
 
     @classmethod
     def sample(cls) -> "SplitConfig":
@@ -68,8 +81,11 @@ class SplitConfig:
 
     @classmethod
     def photographs(cls) -> "SplitConfig":
-        """For a few hundred real photographs: about 60 % training, 15 % router queries, 25 % benchmark."""
-        return cls(holdout=0.08, router_queries=0.15, benchmark=0.25, by=("author", "place"))
+        """For a few hundred real photographs: about 60 % training, 15 % router queries, 25 % benchmark.
+
+        A quarter of such a collection often is one component and stays in training; the shares are of all groups.
+        """
+        return cls(holdout=0.08, router_queries=0.2, benchmark=0.32, by=("author", "place"), largest_group=50)
 
 
 def author_key(author: str | None) -> str | None:
@@ -81,93 +97,119 @@ def author_key(author: str | None) -> str | None:
 
 
 def assign_sets(
-    authors: Sequence[str | None], places: Sequence[str], given: Sequence[str | None], config: SplitConfig
-) -> list[str]:
-    """The set of every photograph. `places`: S2 level 10 tokens; `given`: sets that the source fixes.
+    authors: pa.Array | pa.ChunkedArray, places: np.ndarray, given: pa.Array | pa.ChunkedArray, config: SplitConfig
+) -> pa.DictionaryArray:
+    """The set of every photograph. `places` (N,) uint64: S2 level 10 cells; `given`: sets that the source fixes.
 
     Raises `SplitError` when the open photographs form too few groups for the sets that are asked for.
     """
-    sets = list(given)
-    opened = [row for row, name in enumerate(given) if name is None]
-    keys = [author_key(authors[row]) for row in opened]
-    open_places = [places[row] for row in opened]
-    groups = _components(keys, open_places) if config.by == ("author", "place") else _by_author(keys, open_places)
-    left = Counter(groups)
-    chosen: dict[str, str] = {}
-    for name, share in ((config.benchmark_name, config.benchmark), (ROUTER_QUERIES, config.router_queries)):
-        for group in _take(left, share, len(opened), name):
-            chosen[group] = name
-            del left[group]
-    pool = [index for index, group in enumerate(groups) if group not in chosen]
-    held = _holdout([keys[index] for index in pool], [open_places[index] for index in pool], config.holdout)
-    held_rows = {pool[index] for index in held}
-    for index, row in enumerate(opened):
-        sets[row] = chosen.get(groups[index], HOLDOUT if index in held_rows else TRAIN)
-    return [name for name in sets if name is not None]
+    fixed = _encoded(given)
+    names = [str(name) for name in fixed.dictionary.to_pylist()]
+    names += [name for name in (TRAIN, HOLDOUT, ROUTER_QUERIES, config.benchmark_name) if name not in names]
+    sets = fixed.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    opened = np.flatnonzero(sets < 0)
+    if len(opened):
+        found = _split(_Groups(_encoded(authors).take(pa.array(opened)), places[opened]), config)
+        numbers = np.array([names.index(name) for name in (TRAIN, HOLDOUT, ROUTER_QUERIES, config.benchmark_name)])
+        sets[opened] = numbers[found]
+    return pa.DictionaryArray.from_arrays(pa.array(sets, pa.int32()), pa.array(names, pa.string()))
 
 
-def _by_author(keys: Sequence[str | None], places: Sequence[str]) -> list[str]:
-    """A group per author; per place where the author is unknown."""
-    return [_author_node(key) if key is not None else f"place {place}" for key, place in zip(keys, places, strict=True)]
+_TRAIN, _HOLDOUT, _ROUTER_QUERIES, _BENCHMARK = range(4)
 
 
-def _components(keys: Sequence[str | None], places: Sequence[str]) -> list[str]:
-    """A group per connected component of authors and places, named by its member with the least hash."""
-    parent: dict[str, str] = {}
+class _Groups:
+    """The authors and places of photographs as numbers: nodes 0 .. are authors, those after `authors` are places."""
 
-    def root(node: str) -> str:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for key, place in zip(keys, places, strict=True):
-        ends = [root(f"place {place}")] + ([root(_author_node(key))] if key is not None else [])
-        first = min(ends, key=stable_hash)
-        for end in ends:
-            parent[end] = first
-    return [root(f"place {place}") for place in places]
-
-
-def _author_node(key: str) -> str:
-    return f"author {key}"
-
-
-def _take(left: Counter[str], share: float, total: int, name: str) -> list[str]:
-    """The groups of one query set, by the rule of this module; nothing for a share of 0."""
-    if share == 0 or total == 0:
-        return []
-    target = max(1, round(share * total))
-    largest = max(2, target // 2)
-    taken: list[str] = []
-    count = 0
-    for group in _hash_order(left, name):
-        if left[group] <= largest and count + left[group] <= target:
-            taken.append(group)
-            count += left[group]
-    if not taken and len(left) > 1:  # only large groups: the smallest serves, so long as one is left to train on
-        taken = [min(_hash_order(left, name), key=lambda group: left[group])]
-    if len(left) - len(taken) < 1 or not taken:
-        raise SplitError(
-            f"Found {len(left)} group{'s' if len(left) != 1 else ''} of photographs that share authors or places, "
-            f"too few to set any aside for {name}. Add photographs of other authors and places, or set "
-            f"the share of {name} to 0."
+    def __init__(self, authors: pa.DictionaryArray, places: np.ndarray) -> None:
+        keys = [author_key(author) for author in authors.dictionary.to_pylist()]
+        known = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key is not None))}
+        numbers = np.array([-1 if key is None else known[key] for key in keys] + [-1])
+        unique_places, place = np.unique(places, return_inverse=True)
+        self.author: np.ndarray = numbers[authors.indices.fill_null(len(keys)).to_numpy(zero_copy_only=False)]
+        self.place: np.ndarray = place + len(known)
+        self.names = pa.array(
+            [f"author {key}" for key in known] + [f"place {token}" for token in tokens(unique_places)], pa.string()
         )
-    return taken
+
+    def by_author(self) -> np.ndarray:
+        """The node (N,) after which each photograph's group is named: its author, or its place."""
+        return np.where(self.author >= 0, self.author, self.place)
+
+    def components(self) -> np.ndarray:
+        """The same for connected components: the author with the least hash, or the place where there is none."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        count, known = len(self.names), self.author >= 0
+        links = coo_array(
+            (np.ones(int(known.sum()), np.int8), (self.author[known], self.place[known])), shape=(count, count)
+        )
+        component = connected_components(links, directed=False)[1]
+        is_place = np.arange(count) >= int(self.place.min())
+        order = np.lexsort((stable_hashes("group", self.names), is_place, component))
+        first = np.flatnonzero(np.diff(component[order], prepend=-1))
+        named: np.ndarray = order[first][component][self.by_author()]
+        return named
 
 
-def _holdout(keys: Sequence[str | None], places: Sequence[str], share: float) -> list[int]:
-    """Positions, within the pool, of the held-out photographs: by author, or by place if one author took all."""
-    if share == 0 or not keys:
-        return []
-    groups = _by_author(keys, places)
-    if len(set(groups)) == 1:
-        groups = [f"place {place}" for place in places]
-    taken = set(_take(Counter(groups), share, len(groups), HOLDOUT))
-    return [index for index, group in enumerate(groups) if group in taken]
+def _split(photographs: _Groups, config: SplitConfig) -> np.ndarray:
+    """The set (N,) of photographs that the source leaves open, as a number."""
+    node = photographs.components() if config.by == ("author", "place") else photographs.by_author()
+    groups, group, sizes = np.unique(node, return_inverse=True, return_counts=True)
+    taken = _shares(photographs.names.take(pa.array(groups)), sizes, config)
+    sets: np.ndarray = taken[group]
+    pool = np.flatnonzero(sets == _TRAIN)
+    if config.holdout and len(pool):
+        node = photographs.by_author()[pool]
+        if len(np.unique(node)) == 1:
+            node = photographs.place[pool]
+        held, group, sizes = np.unique(node, return_inverse=True, return_counts=True)
+        names = photographs.names.take(pa.array(held))
+        chosen = np.where((_unit(HOLDOUT, names) < config.holdout) & (sizes <= config.largest_group), _HOLDOUT, _TRAIN)
+        _fill(chosen, _HOLDOUT, names, sizes, config)
+        sets[pool] = chosen[group]
+    return sets
 
 
-def _hash_order(groups: Iterable[str], salt: str) -> list[str]:
-    """Groups in an order that depends on their names only; each set has an order of its own."""
-    return sorted(groups, key=lambda group: (stable_hash("split", salt, group), group))
+def _shares(names: pa.Array, sizes: np.ndarray, config: SplitConfig) -> np.ndarray:
+    """The set of each group by its hash; a set that stays empty is given a group."""
+    u = _unit("set", names)
+    edges = (config.benchmark, config.benchmark + config.router_queries)
+    sets = np.where(u < edges[0], _BENCHMARK, np.where(u < edges[1], _ROUTER_QUERIES, _TRAIN))
+    sets[sizes > config.largest_group] = _TRAIN
+    for number, share in ((_BENCHMARK, config.benchmark), (_ROUTER_QUERIES, config.router_queries), (_TRAIN, 1.0)):
+        if share:
+            _fill(sets, number, names, sizes, config)
+    return sets
+
+
+def _fill(sets: np.ndarray, number: int, names: pa.Array, sizes: np.ndarray, config: SplitConfig) -> None:
+    """Give an empty set one group of a set that has several: of training before others, not too large, least u."""
+    if (sets == number).any():
+        return
+    label = {_TRAIN: TRAIN, _HOLDOUT: HOLDOUT, _ROUTER_QUERIES: ROUTER_QUERIES, _BENCHMARK: config.benchmark_name}
+    spare = np.flatnonzero(np.bincount(sets, minlength=4)[sets] > 1)
+    if not len(spare):
+        raise SplitError(
+            f"Found {len(sets)} group{'s' if len(sets) != 1 else ''} of photographs that share authors or places, "
+            f"too few to set any aside for {label[number]}. Add photographs of other authors and places, or set "
+            f"the share of {label[number]} to 0."
+        )
+    large = sizes[spare] > config.largest_group
+    u = _unit(label[number], names.take(pa.array(spare)))
+    sets[spare[np.lexsort((u, np.where(large, sizes[spare], 0), sets[spare] != _TRAIN))[0]]] = number
+
+
+def _unit(salt: str, names: pa.Array) -> np.ndarray:
+    """A number (N,) from 0 to below 1 for each name."""
+    return np.right_shift(stable_hashes(f"split {salt}", names), np.uint64(11)) / 2.0**53
+
+
+def _encoded(texts: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    """Texts as a dictionary array; they may be one already."""
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    if pa.types.is_dictionary(whole.type):
+        return whole
+    encoded: pa.DictionaryArray = whole.cast(pa.string()).dictionary_encode()
+    return encoded

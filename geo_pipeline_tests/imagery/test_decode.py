@@ -102,6 +102,62 @@ def test_a_photograph_that_is_not_square_stays_so_and_loses_every_tag():
         assert "icc_profile" not in image.info
 
 
+def tagged(image, **options):
+    """A JPEG with EXIF (position, orientation 1), an XMP packet, a colour profile and a comment."""
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0), 3: "E", 4: (11.0, 34.0, 0.0)})
+    words = {"exif": exif, "xmp": b"<x:xmpmeta/>", "icc_profile": b"a profile", "comment": b"at home"}
+    return encoded(image, "JPEG", **{"quality": 80, **words, **options})
+
+
+KEPT = {
+    "baseline": tagged(quartered(96, 64)),
+    "progressive": tagged(quartered(64, 96), progressive=True),
+    "grey": tagged(quartered(96, 64).convert("L")),
+    "halved colours": tagged(quartered(80, 64), subsampling=2),
+    "restarts": tagged(quartered(80, 64), restart_marker_rows=1),
+    "several pictures": encoded(
+        quartered(96, 64), "MPO", save_all=True, append_images=[Image.new("RGB", (640, 640))], quality=80
+    ),
+    "bytes behind the end": tagged(quartered(96, 64)) + b"a film",
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_jpeg_that_is_canonical_but_for_its_tags_keeps_its_picture(name):
+    canonical = canonical_image(KEPT[name], 64, 50)
+    assert canonical.kept
+    assert (canonical.width, canonical.height) == Image.open(io.BytesIO(KEPT[name])).size
+    assert np.array_equal(decode_rgb(canonical.jpeg), decode_rgb(KEPT[name]))
+    assert not any(word in canonical.jpeg for word in (b"Exif", b"xmpmeta", b"profile", b"home", b"film", b"MPF"))
+    assert len(canonical.jpeg) < len(KEPT[name])
+    again = canonical_image(canonical.jpeg, 64, 50)
+    assert (again.jpeg, again.phash, again.kept) == (canonical.jpeg, canonical.phash, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tagged(quartered(97, 65)),
+        tagged(quartered(1024, 1024)),
+        encoded(quartered(1024, 1024), "MPO", save_all=True, append_images=[quartered()]),
+        with_exif(orientation=6, image=quartered(96, 64)),
+        tagged(quartered(64, 64), exif=b"", xmp=b'<x:xmpmeta tiff:Orientation="6"/>'),
+        tagged(quartered(64, 64).convert("CMYK"), exif=b""),
+        encoded(quartered(64, 64), "PNG"),
+        encoded(Image.fromarray(np.zeros((64, 64), np.uint16)), "PNG"),
+    ],
+    ids=["other size", "far larger", "several far larger", "turned", "turned by XMP", "CMYK", "PNG", "16 bits"],
+)
+def test_every_other_file_is_encoded_anew_without_a_word_of_the_source(data):
+    canonical = canonical_image(data, 64, 92)
+    assert not canonical.kept
+    assert min(canonical.width, canonical.height) == 64
+    assert not any(word in canonical.jpeg for word in (b"Exif", b"xmpmeta", b"profile", b"home"))
+    assert canonical_image(canonical.jpeg, 64, 92).jpeg == canonical.jpeg
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -111,6 +167,7 @@ def test_a_photograph_that_is_not_square_stays_so_and_loses_every_tag():
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 64, "heif_unsupported"),
         (encoded(quartered())[:700], "truncated"),
         (encoded(quartered())[:40], "truncated"),
+        (tagged(quartered(64, 64))[:-40], "truncated"),
         (encoded(Image.effect_noise((96, 96), 50).convert("RGB"), "PNG")[:3000], "truncated"),
         (encoded(Image.effect_noise((96, 96), 50), "WEBP")[:900], "truncated"),
         (encoded(Image.effect_noise((96, 96), 50), "GIF")[:2000], "truncated"),

@@ -24,6 +24,15 @@ def test_a_copy_that_is_smaller_or_brighter_is_near():
         assert distance(image, ImageEnhance.Brightness(image).enhance(0.8)) <= 6
 
 
+def test_a_large_copy_that_is_averaged_first_is_near():
+    """Above three times the grid of 32 whole pixels are averaged before the smooth reduction."""
+    for seed in range(5):
+        image = scene(seed)
+        for factor in (2, 5, 11):
+            large = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+            assert distance(image, large) <= 4
+
+
 def test_other_scenes_are_far():
     hashes = np.array([perceptual_hash(scene(seed)) for seed in range(20)], np.int64)
     distances = hamming_distance(hashes[:, None], hashes[None, :])

@@ -1,9 +1,14 @@
 """Folders of photographs as sources."""
 
+import os
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
 from geo_pipeline.imagery.folder import FolderSource
-from geo_pipeline.imagery.source import MissingImageError, SourceError
+from geo_pipeline.imagery.source import LISTING, MissingImageError, SourceError, records_of
 from geo_pipeline_tests.imagery.drawn_files import encoded, quartered, with_exif
 
 
@@ -20,9 +25,15 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+def listed(source):
+    return list(records_of(source.listing()))
+
+
 def records(photos, text):
+    """The records of the rows; what no row names is left out."""
     (photos / "m.csv").write_text(text)
-    return list(FolderSource(photos / "images", photos / "m.csv").records())
+    found = listed(FolderSource(photos / "images", photos / "m.csv"))
+    return [record for record in found if record.problem != "no_metadata"]
 
 
 def test_paths_are_relative_to_the_metadata_or_the_image_folder(photos):
@@ -30,13 +41,14 @@ def test_paths_are_relative_to_the_metadata_or_the_image_folder(photos):
     first, second = records(photos, text)
     assert first.locator == second.locator == "north/a.jpg"
     assert (first.image_id, first.author, first.credit, first.problem) == ("x", "Ann", "by Ann", None)
-    assert second.author is None
+    assert (second.author, second.problem) == (None, "duplicate_file")
 
 
 def test_an_image_is_found_by_its_id_with_or_without_ending(photos):
-    found = records(photos, "IMG_ID,LAT,LON\na,1,2\nb.jpg,1,2\nnorth/a,1,2\nz,1,2\n")
-    assert [record.locator for record in found] == ["north/a.jpg", "b.jpg", "north/a.jpg", "z"]
-    assert [record.problem for record in found] == [None, None, None, "missing_file"]
+    found = records(photos, "IMG_ID,LAT,LON\na,1,2\nb.jpg,1,2\nz,1,2\n")
+    assert [record.locator for record in found] == ["north/a.jpg", "b.jpg", "z"]
+    assert [record.problem for record in found] == [None, None, "missing_file"]
+    assert records(photos, "IMG_ID,LAT,LON\nnorth/a,1,2\n")[0].locator == "north/a.jpg"
     (photos / "images" / "a.jpg").write_bytes(b"x")
     assert records(photos, "id,lat,lon\na,1,2\n")[0].problem == "ambiguous_file"
 
@@ -52,14 +64,14 @@ def test_files_that_are_missing_or_outside_are_named(photos):
     assert missing.problem == "missing_file"
     assert outside.problem == "path_outside"
     assert blank.problem == "no_coordinate"
-    assert blank.detail == "no latitude"
+    assert "empty" in blank.detail
 
 
 def test_a_folder_reached_by_two_names_is_one_folder(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos / "images")
     (photos / "m.csv").write_text("id,path,lat,lon\nx,images/b.jpg,1,2\n")
     source = FolderSource(tmp_path / "link", photos / "m.csv")
-    (record,) = source.records()
+    record = listed(source)[0]
     assert (record.locator, record.problem) == ("b.jpg", None)
     assert source.read(record.locator)
 
@@ -69,7 +81,7 @@ def test_without_metadata_the_position_comes_from_exif(photos):
     (photos / "images" / "d.png").write_bytes(b"")
     (photos / "images" / "e.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40)
     (photos / "images" / "f.jpg").write_bytes(b"garbage")
-    found = {record.locator: record for record in FolderSource(photos / "images").records()}
+    found = {record.locator: record for record in listed(FolderSource(photos / "images"))}
     assert list(found) == sorted(found)
     assert found["north/a.jpg"].lat_deg == pytest.approx(48.85, abs=1e-6)
     assert found["b.jpg"].lon_deg == pytest.approx(151.21, abs=1e-6)
@@ -105,4 +117,97 @@ def test_the_fingerprint_follows_names_bytes_and_metadata(photos):
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path):
     with pytest.raises(SourceError, match="Found no folder"):
-        list(FolderSource(tmp_path / "absent").records())
+        list(FolderSource(tmp_path / "absent").listing())
+
+
+def test_every_row_and_every_file_is_a_record(photos):
+    (photos / "m.csv").write_text("id,lat,lon\nb,1,2\nz,1,2\n")
+    batches = list(FolderSource(photos / "images", photos / "m.csv").listing())
+    assert all(batch.schema.equals(LISTING) for batch in batches)
+    found = {record.image_id: record for record in records_of(batches)}
+    assert {name: record.problem for name, record in found.items()} == {
+        "b": None,
+        "z": "missing_file",
+        "north/a.jpg": "no_metadata",
+    }
+    status = (photos / "images" / "b.jpg").stat()
+    assert found["b"].stamp == f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def test_a_photograph_without_an_ending_counts_when_a_row_names_it(photos):
+    (photos / "images" / "4763369508").write_bytes(encoded(quartered()))
+    (photos / "images" / "LICENSE").write_text("no photograph")
+    found = records(photos, "id,lat,lon\n4763369508,1,2\n")
+    assert [(record.locator, record.problem) for record in found] == [("4763369508", None)]
+    (row,) = records(photos, "id,path,lat,lon\nx,images/notes.txt,1,2\n")
+    assert row.problem == "not_a_file"
+    assert "does not end as photographs do" in row.detail
+
+
+def test_metadata_within_the_image_folder_names_what_lies_beside_it(photos):
+    metadata = photos / "images" / "north" / "m.csv"
+    metadata.write_text("id,path,lat,lon\nx,a.jpg,1,2\ny,../b.jpg,1,2\nz,b.jpg,1,2\n")
+    found = listed(FolderSource(photos / "images", metadata))
+    assert [(record.locator, record.problem) for record in found] == [
+        ("north/a.jpg", None),
+        ("b.jpg", None),
+        ("b.jpg", "duplicate_file"),
+    ]
+
+
+def test_links_that_lead_out_are_refused_unless_they_are_wanted(photos):
+    images = photos / "images"
+    (images / "out.jpg").symlink_to(photos / "outside.jpg")
+    (images / "within.jpg").symlink_to(images / "b.jpg")
+    (images / "nowhere.jpg").symlink_to(photos / "nothing.jpg")
+    (images / "loop").symlink_to(images)
+    (images / "above").symlink_to(photos.parent)
+    found = {record.locator: record.problem for record in listed(FolderSource(images))}
+    assert found == {
+        "b.jpg": None,
+        "within.jpg": None,
+        "north/a.jpg": None,
+        "out.jpg": "path_outside",
+        "nowhere.jpg": "missing_file",
+        "above/": "path_outside",
+    }
+    (row,) = records(photos, "id,path,lat,lon\nx,images/out.jpg,1,2\n")[:1]
+    assert row.problem == "path_outside"
+    with pytest.raises(MissingImageError, match="leads out"):
+        FolderSource(images).read("out.jpg")
+    with pytest.raises(MissingImageError, match="leads out"):
+        FolderSource(images).read("above/photos/outside.jpg")
+    followed = FolderSource(images, follow_links=True)
+    assert followed.read("out.jpg") == (photos / "outside.jpg").read_bytes()
+
+
+def test_what_is_no_plain_file_neither_hangs_nor_counts(photos):
+    os.mkfifo(photos / "images" / "pipe.jpg")
+    found = {record.locator: record.problem for record in listed(FolderSource(photos / "images"))}
+    assert found["pipe.jpg"] == "not_a_file"
+    with pytest.raises(MissingImageError, match="no plain file"):
+        FolderSource(photos / "images").read("pipe.jpg")
+
+
+def test_a_name_that_is_not_utf8_is_a_record_with_a_problem(photos):
+    Path(os.fsdecode(os.fsencode(photos / "images") + b"/caf\xe9.jpg")).write_bytes(with_exif(1, 2))
+    found = {record.locator: record.problem for record in listed(FolderSource(photos / "images"))}
+    assert found["caf\ufffd.jpg"] == "unreadable_name"
+    assert FolderSource(photos / "images").fingerprint()
+
+
+def test_many_are_read_in_order_with_errors_in_their_places(photos):
+    source = pickle.loads(pickle.dumps(FolderSource(photos / "images")))
+    found = list(source.read_many(["b.jpg", "nothing.jpg", "../outside.jpg", "north/a.jpg"]))
+    assert found[0] == (photos / "images" / "b.jpg").read_bytes()
+    assert found[3] == (photos / "images" / "north" / "a.jpg").read_bytes()
+    assert [isinstance(data, MissingImageError) for data in found] == [False, True, True, False]
+
+
+def test_a_folder_of_many_files_is_listed_without_a_python_object_for_each(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"{number:05d}.jpg").touch()
+    (tmp_path / "m.csv").write_text("id,lat,lon\n" + "".join(f"{number:05d},1,2\n" for number in range(3000)))
+    found = pa.Table.from_batches(FolderSource(tmp_path, tmp_path / "m.csv").listing())
+    assert found["problem"].null_count == 3000
+    assert found["locator"][2999].as_py() == "02999.jpg"

@@ -1,0 +1,1 @@
+"""Files that hold many photographs: tar, WebDataset, msgpack and Parquet, read at their places."""

@@ -1,0 +1,1 @@
+"""Byte-equal and near-equal photographs across all sets."""
