@@ -28,18 +28,54 @@ HomeOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", envvar="GEO_PIPELINE_SEED", help="Seed of the planet and of training.")
+    int | None, typer.Option("--seed", envvar="GEO_PIPELINE_SEED", help="Seed of the planet and of training; 0.")
 ]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", envvar="GEO_PIPELINE_PROFILE", help="sample, photos or paper.")
+    str | None, typer.Option("--profile", envvar="GEO_PIPELINE_PROFILE", help="sample (without it), photos or paper.")
 ]
 ImagesOption = Annotated[
-    Path | None,
-    typer.Option("--images", envvar="GEO_PIPELINE_IMAGES", help="Folder of photographs (profiles photos and paper)."),
+    str | None,
+    typer.Option(
+        "--images",
+        envvar="GEO_PIPELINE_IMAGES",
+        help="Photographs of the profiles photos and paper: a folder, a container or a pattern; a path or a URL.",
+    ),
 ]
 MetadataOption = Annotated[
-    Path | None,
-    typer.Option("--metadata", envvar="GEO_PIPELINE_METADATA", help="CSV or Parquet with coordinates; EXIF without."),
+    str | None,
+    typer.Option(
+        "--metadata",
+        envvar="GEO_PIPELINE_METADATA",
+        help="CSV or Parquet with coordinates, a path or a URL; without it EXIF, or what containers hold.",
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        envvar="GEO_PIPELINE_FORMAT",
+        help="folder, exif, tar, webdataset, msgpack or parquet; without it the files' names tell.",
+    ),
+]
+BenchmarkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark",
+        metavar="NAME=IMAGES[,METADATA]",
+        help="A benchmark with photographs of its own; may be repeated (GEO_PIPELINE_BENCHMARKS, separated by ;).",
+    ),
+]
+ShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shards", envvar="GEO_PIPELINE_SHARDS", help="Number of reference shards; the home keeps its number."
+    ),
+]
+RejectedOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rejected", envvar="GEO_PIPELINE_MAX_REJECTED", help="Share of photographs that may be rejected, 0 to 1."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
@@ -47,26 +83,61 @@ DEFAULT_HOME = Path("workspace")
 
 @app.command()
 def run(
-    profile: ProfileOption = "sample",
+    profile: ProfileOption = None,
     images: ImagesOption = None,
     metadata: MetadataOption = None,
+    format: FormatOption = None,
+    benchmark: BenchmarkOption = None,
+    shards: ShardsOption = None,
+    max_rejected: RejectedOption = None,
     home: HomeOption = DEFAULT_HOME,
-    seed: SeedOption = 0,
+    seed: SeedOption = None,
     select: Annotated[
         str | None,
         typer.Option("--select", help="A Dagster asset selection, such as 'geocells' or '+benchmark_scores'."),
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Without Ray, in this process.")] = False,
 ) -> None:
-    """Bring every asset of the lineage up to date: photographs in, benchmark report out."""
+    """Bring every asset of the lineage up to date: photographs in, benchmark report out.
+
+    The home keeps these options; what is not given is as in its last run. An empty option takes one away.
+    """
     with _plain_errors():
         from geo_pipeline.orchestration.run_command import run_lineage
-        from geo_pipeline.profiles.named import named_profile, remember
+        from geo_pipeline.profiles.choices import Choices, benchmarks_of, choices_of_environment
+        from geo_pipeline.profiles.named import named_profile, settled
 
-        chosen = named_profile(profile, seed, images, metadata)
+        benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
+        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected)
+        choices = settled(given, home)
+        chosen = named_profile(choices)
         chosen.check_start()
-        remember(home, profile, seed, images, metadata)
+        choices.remember(home)
         run_lineage(chosen, home, select, in_process)
+
+
+@app.command()
+def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
+    with _plain_errors():
+        from geo_pipeline.profiles.choices import REMEMBERED
+
+        if not (home / REMEMBERED).is_file():
+            words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
+            typer.echo(json.dumps({"home": str(home), "profile": None, "assets": []}, indent=1) if as_json else words)
+            return
+        from rich.console import Console
+
+        from geo_pipeline.orchestration import status_command as command
+        from geo_pipeline.orchestration.storage import Home
+        from geo_pipeline.profiles.named import remembered_profile
+
+        profile, place = remembered_profile(home), Home(home)
+        states = command.status(place, profile)
+        if as_json:
+            typer.echo(json.dumps(command.to_json(profile, place, states), indent=1, ensure_ascii=False))
+        else:
+            command.print_status(Console(), profile, place, states)
 
 
 @app.command()
@@ -113,6 +184,44 @@ def score(
 
         found = scored(predictions, truth, distance, columns, truth_columns)
         typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
+
+
+@app.command()
+def partition(
+    coordinates: Annotated[str, typer.Argument(help="CSV or Parquet with latitude and longitude; a path or a URL.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cells, their coverage and the map.")],
+    tau_min: Annotated[int, typer.Option("--tau-min", help="Least number of photographs in a cell.")] = 50,
+    tau_max: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--tau-max", help="Most in a cell; once per partition, coarsest first. The paper's seven without."
+        ),
+    ] = None,
+    semantics: Annotated[str, typer.Option("--semantics", help="geosurge or isn.")] = "geosurge",
+    coordinate: Annotated[
+        str, typer.Option("--coordinate", help="What a cell predicts: the mean of its photographs, or its centre.")
+    ] = "mean",
+    as_json: JsonOption = False,
+) -> None:
+    """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
+    with _plain_errors():
+        from rich.console import Console
+
+        from geo_pipeline.earth.partition import PartitionConfig
+        from geo_pipeline.orchestration import partition_command as command
+
+        limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
+        config = PartitionConfig(tau_min, limits, semantics, coordinate=coordinate)  # type: ignore[arg-type]
+        found = command.partition_file(coordinates, config)
+        written = command.write_partition(found, out)
+        if as_json:
+            typer.echo(json.dumps(found.coverage, indent=1, ensure_ascii=False))
+            return
+        console = Console()
+        for line in command.unusable_lines(found.coverage):
+            console.print(line, highlight=False)
+        console.print(command.coverage_table(found.coverage))
+        console.print(f"{out}: {', '.join(written)}", highlight=False)
 
 
 @app.command()

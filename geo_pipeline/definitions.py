@@ -1,7 +1,8 @@
 """The Dagster code location; assembly only.
 
-`defs` is what Dagster loads: its profile, seed and home come from the environment (GEO_PIPELINE_PROFILE, _SEED,
-_HOME, _IMAGES, _METADATA) and are fixed when the code location loads, so that they stand in code versions.
+`defs` is what Dagster loads: its home comes from the environment (GEO_PIPELINE_HOME), its profile, seed, photographs
+and shards from there (GEO_PIPELINE_PROFILE and so on, see profiles.named) or from what the home remembers. They are
+fixed when the code location loads, so that they stand in code versions.
 """
 
 import atexit

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from geo_pipeline.profiles.named import VARIABLES
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -25,9 +27,7 @@ def shared_dir():
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch):
     """No network, no telemetry, and no variable of the user's that would change a run."""
-    for name in ("DAGSTER_HOME", "RAY_ADDRESS", "GEO_PIPELINE_PROFILE", "GEO_PIPELINE_HOME", "GEO_PIPELINE_SEED"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("GEO_PIPELINE_IMAGES", "GEO_PIPELINE_METADATA"):
+    for name in ("DAGSTER_HOME", "RAY_ADDRESS", *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     for name in ("HF_HUB_OFFLINE", "DAGSTER_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "1")

@@ -9,7 +9,7 @@ from geo_pipeline.cli import app
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.orchestration.views import refresh_views
-from geo_pipeline.profiles.named import remember
+from geo_pipeline.profiles.choices import Choices
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na.jpg,u1,10.0,20.0\nb.jpg,u2,-5.0,100.0\nc.jpg,u3,0.5,0.5\nd.jpg,u4,60,10\n"
 PREDICTIONS = "IMG_ID,predicted_lat,predicted_lon\na.jpg,10.0,20.0\nb.jpg,-5.0,101.0\nd.jpg,,\n"
@@ -84,7 +84,49 @@ def test_an_empty_folder_is_one_clear_error(run, tmp_path, monkeypatch):
     words = ["run", "--profile", "photos", "--images", tmp_path / "empty", "--home", tmp_path / "home", "--in-process"]
     done = run(*words)
     assert done.exit_code == 1
-    assert "no photograph" in done.stderr
+    assert "Found nothing in" in done.stderr
+    assert "expected photographs" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--format", "zip"), "found --format 'zip', expected one of folder, exif, tar, webdataset, msgpack, parquet"),
+        (("--format", "msgpack"), "needs the metadata of its photographs"),
+        (("--metadata", "absent.csv"), "absent.csv (give another with --metadata)"),
+        (("--benchmark", "imgps=queries"), "found --benchmark imgps=..., expected one of"),
+        (("--benchmark", "im2gps"), "expected NAME=IMAGES or NAME=IMAGES,METADATA"),
+        (("--benchmark", "im2gps=absent,absent.csv"), "absent (give others with --benchmark im2gps=...)"),
+        (("--benchmark", "im2gps=a", "--benchmark", "im2gps=b"), "im2gps more than once"),
+        (("--shards", "0"), "expected at least 1"),
+        (("--max-rejected", "5"), "expected 0 to 1"),
+        (("--profile", "sample"), "found --images with the profile sample"),
+    ],
+)
+def test_an_option_of_a_run_that_makes_no_sense_is_one_message(run, tmp_path, words, expected):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"x")
+    options = {"--profile": "photos", "--images": tmp_path / "images", "--home": tmp_path / "home"}
+    done = run("run", *(word for pair in options.items() for word in pair), *words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("geo-pipeline: ")
+    assert expected in done.stderr
+    assert isinstance(done.exception, SystemExit)
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_options_of_a_run_are_remembered(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"no image")
+    home = ("--home", tmp_path / "home", "--in-process")
+    options = ("--images", tmp_path / "images", "--shards", "3", "--max-rejected", "0.5", "--seed", "2")
+    assert run("run", "--profile", "photos", *options, *home, "--select", "nothing_here").exit_code == 1
+    known = json.loads((tmp_path / "home" / "profile.json").read_text())
+    expected = {"profile": "photos", "seed": 2, "images": str(tmp_path / "images"), "shards": 3, "max_rejected": 0.5}
+    assert known == expected
+    assert run("run", *home, "--select", "nothing_here", "--max-rejected", "0.1").exit_code == 1
+    assert json.loads((tmp_path / "home" / "profile.json").read_text()) == expected | {"max_rejected": 0.1}
 
 
 def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
@@ -93,7 +135,7 @@ def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
     done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
     assert done.exit_code == 1
     assert "found no profile.json" in done.stderr
-    remember(tmp_path, "sample", 0, None, None)
+    Choices("sample").remember(tmp_path)
     done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
     assert done.exit_code == 1
     assert "is missing" in done.stderr

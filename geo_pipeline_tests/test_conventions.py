@@ -103,8 +103,11 @@ def test_no_machine_of_ours_is_named_in_the_tree():
 def test_constraints_pin_every_dependency():
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in _pins()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    floors = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    wanted = {re.split(r"[\[<>=]", floor)[0].lower().replace("_", "-") for floor in floors}
+    floors = [
+        *project["dependencies"],
+        *(floor for extra in project["optional-dependencies"].values() for floor in extra),
+    ]
+    wanted = {re.split(r"[\[<>=]", floor)[0].lower().replace("_", "-") for floor in floors} - {project["name"]}
     assert {"numpy", "torch", "dagster", "pytest"} <= wanted
     assert wanted - pinned == set()
 
@@ -119,7 +122,7 @@ def _pins() -> list[str]:
 def test_every_dependency_has_its_reason():
     project = (ROOT / "pyproject.toml").read_text()
     block = re.findall(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
-    block += re.findall(r"^dev = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    block += re.findall(r"^(?:cloud|dev) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
     lines = [line for part in block for line in part.splitlines()]
     assert len(lines) > 20
     assert [line for line in lines if not re.search(r'",\s+# \w', line)] == []
@@ -135,5 +138,5 @@ def test_a_contract_stands_for_the_table_of_its_name(path):
 
 def test_every_table_of_the_lineage_has_a_contract():
     tables = {"catalogue", "quarantine", "images", "segmentations", "geocells", "coverage", "features", "predictions"}
-    tables |= {"georouting", "training_curves", "scores", "routing_scores"}
+    tables |= {"georouting", "training_curves", "scores", "routing_scores", "census", "duplicates", "leakage"}
     assert tables <= {path.stem for path in (ROOT / "data_contracts").glob("*.yaml")}

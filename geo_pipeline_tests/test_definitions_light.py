@@ -1,6 +1,7 @@
 """The code location loads without a network library: what Dagster imports for every step must stay light."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,24 @@ def heavy_modules_after(module):
 
 def test_the_code_location_imports_no_network_library():
     assert heavy_modules_after("geo_pipeline.definitions") == []
+
+
+def test_two_thousand_shards_are_no_burden():
+    """Every shard reads its own; a look at all pairs of shards would take minutes here."""
+    code = (
+        "import time; began = time.perf_counter(); from geo_pipeline.definitions import defs; "
+        "graph = defs.resolve_asset_graph(); took = time.perf_counter() - began; "
+        "nodes = [graph.get(key) for key in graph.get_all_asset_keys()]; "
+        "mappings = {type(each).__name__ for node in nodes for each in node.partition_mappings.values()}; "
+        "shards = max(len(node.partitions_def.get_partition_keys()) for node in nodes if node.partitions_def); "
+        "import json; print(json.dumps([took, shards, sorted(mappings)]))"
+    )
+    environment = {**os.environ, "GEO_PIPELINE_SHARDS": "2000", "GEO_PIPELINE_HOME": "nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    took, shards, mappings = json.loads(done.stdout.splitlines()[-1])
+    assert shards >= 2000
+    assert set(mappings) <= {"IdentityPartitionMapping", "SpecificPartitionsPartitionMapping", "AllPartitionMapping"}
+    assert took < 30
 
 
 def test_the_command_line_starts_without_dagster_and_networks():

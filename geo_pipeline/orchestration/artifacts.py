@@ -22,28 +22,20 @@ SMALL_WEIGHTS_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, order=True)
 class Artifact:
-    """One stored thing. `where` narrows a table to the rows whose column has a value.
-
-    Only those rows then count as read.
-    """
+    """One stored thing."""
 
     kind: ArtifactKind
     name: str
     key: str = ALL
-    where: tuple[str, str] | None = None
-
-    def whole(self) -> "Artifact":
-        """The same artifact without the narrowing: the file that holds it."""
-        return dataclasses.replace(self, where=None)
 
     def label(self) -> str:
         """How messages name it, for example `images [reference-000]`."""
         return self.name if self.key == ALL else f"{self.name} [{self.key}]"
 
 
-def table(name: str, key: str = ALL, where: tuple[str, str] | None = None) -> Artifact:
+def table(name: str, key: str = ALL) -> Artifact:
     """The artifact of one key of one table."""
-    return Artifact("table", name, key, where)
+    return Artifact("table", name, key)
 
 
 def manifest(name: str) -> Artifact:

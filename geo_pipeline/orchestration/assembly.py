@@ -38,6 +38,11 @@ def assemble(
     lineage = all_stages(
         profile, METHODS if methods is None else methods, BENCHMARKS if benchmarks is None else benchmarks
     )
+    return assemble_lineage(lineage, home, compute)
+
+
+def assemble_lineage(lineage: Lineage, home: Home, compute: Compute) -> Assembly:
+    """The code location of a lineage."""
     control = RunControl()
     assets = [stage_asset(lineage, stage) for stage in lineage.stages.values()]
     definitions = dg.Definitions(

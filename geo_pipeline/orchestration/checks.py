@@ -1,13 +1,15 @@
 """The blocking asset checks.
 
-Every table keeps its contract, few photographs are rejected, benchmarks have their number of images.
+Every table keeps its contract, few photographs are rejected (of all shards together, and never all of one shard),
+benchmarks have their number of images.
 
 The contract is enforced on write and read as well (storage.py); a check shows it in the UI and stops what is
 downstream in the same run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import dagster as dg
 
@@ -19,15 +21,25 @@ from geo_pipeline.orchestration.storage import Home
 CONTRACT = "contract"
 REJECTED = "few_rejected"
 COUNT = "expected_count"
+FEW = 10
+"""So many photographs of a reference shard may all be rejected: where shards hold a handful, chance does that."""
+
+
+class CheckFailedError(RuntimeError):
+    """A blocking asset check failed; the message says which and why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found for one key: how much it looked at, and what is wrong (empty: nothing)."""
+    """What one check found for one key: how much it looked at, and what is wrong (empty: nothing).
+
+    `overall` says what is wrong with all keys of the asset together; it is asked once, when all of a run are made.
+    """
 
     check: str
     looked_at: int
     problem: str = ""
+    overall: Callable[[], str] | None = None
 
 
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
@@ -40,43 +52,75 @@ def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     if "quarantine" in tables:
         words = "No more photographs are rejected than the profile allows."
         specs.append(dg.AssetCheckSpec(REJECTED, asset=stage.name, description=words, blocking=True))
+    if "catalogue" in tables:
+        words = "A benchmark with a published protocol has exactly its number of photographs."
+        specs.append(dg.AssetCheckSpec(COUNT, asset=stage.name, description=words, blocking=True))
     if "scores" in tables:
         words = "A benchmark with a published protocol has exactly its number of scored images."
         specs.append(dg.AssetCheckSpec(COUNT, asset=stage.name, description=words, blocking=True))
     return specs
 
 
-def examine(lineage: Lineage, stage: Stage, home: Home, key: str) -> list[Finding]:
-    """Run a stage's checks on what the home holds for one key."""
+def examine(lineage: Lineage, stage: Stage, home: Home, key: str, just_written: bool = False) -> list[Finding]:
+    """Run a stage's checks on what the home holds for one key.
+
+    What was just written has passed its contract on the way and is not read again.
+    """
+    rows = _rows(stage, home, key)
+    if not rows:
+        return []
+    problems = "" if just_written else _contract_problems(stage, home, key)
+    return [Finding(CONTRACT, sum(rows.values()), problems), *_counted(lineage, stage, home, key, rows)]
+
+
+def refuse_failed(lineage: Lineage, stage: Stage, home: Home) -> None:
+    """Raise CheckFailedError where an up-to-date stage fails a check of its counts.
+
+    A run that such a check stopped has left its tables in the home; the next one must not walk on past them.
+    """
+    wrong, overall = [], None
+    for key in stage.keys if len(check_specs(stage)) > 1 else ():
+        for finding in _counted(lineage, stage, home, key, _rows(stage, home, key)):
+            wrong += [f"{key}: {finding.problem}"] if finding.problem else []
+            overall = finding.overall or overall
+    wrong += [problem for problem in (overall() if overall else "",) if problem]
+    if wrong:
+        raise CheckFailedError(f"an asset check failed: {stage.name}: {'; '.join(wrong)}")
+
+
+def _rows(stage: Stage, home: Home, key: str) -> dict[str, int]:
+    """Rows of each table of a key, from the files' ends."""
+    stored = {each.name: home.stored(each) for each in stage.outputs(key) if each.kind == "table"}
+    return {name: found.rows if found else 0 for name, found in stored.items()}
+
+
+def _counted(lineage: Lineage, stage: Stage, home: Home, key: str, rows: Mapping[str, int]) -> list[Finding]:
+    """The findings that need no more than counts."""
     findings = []
-    rows: dict[str, int] = {}
-    for artifact in stage.outputs(key):
-        if artifact.kind == "table":
-            stored = home.stored(artifact)
-            rows[artifact.name] = stored.rows if stored else 0
-    if rows:
-        findings.append(Finding(CONTRACT, sum(rows.values()), _contract_problems(stage, home, key)))
     if "quarantine" in rows:
-        kept, rejected = next(count for name, count in rows.items() if name != "quarantine"), rows["quarantine"]
-        allowed = lineage.profile.max_rejected_share
-        share = rejected / max(1, kept + rejected)
-        too_many = share > allowed
-        words = (
-            f"{rejected} of {kept + rejected} photographs of {key} are rejected ({share:.0%}, allowed {allowed:.0%})"
-        )
-        findings.append(
-            Finding(REJECTED, kept + rejected, f"{words}; see the table quarantine for the reasons" if too_many else "")
-        )
+        kept, rejected = _kept_and_rejected(rows)
+        whole = not kept and rejected > (0 if key in lineage.benchmarks else FEW)
+        problem = _all_rejected(key, rejected) if whole else ""
+        findings.append(Finding(REJECTED, kept + rejected, problem, partial(_too_many_rejected, lineage, stage, home)))
+    if "catalogue" in rows and key in lineage.benchmarks:
+        findings.append(_count(lineage, key, rows["catalogue"], "photographs"))
     if "scores" in rows:
-        findings.append(_count(lineage, home, key))
+        counts = home.examined_column("scores", key, "count")
+        findings.append(_count(lineage, key, int(str(counts[0])) if counts else 0, "scored images"))
     return findings
 
 
 def results(stage: Stage, findings: Mapping[str, Sequence[Finding]]) -> Iterator[dg.AssetCheckResult]:
-    """One Dagster result per check over all keys of the run."""
+    """One Dagster result per check over all keys of the run.
+
+    Raises CheckFailedError after the last one where a check failed: Dagster's own error only names the checks.
+    """
+    failed = []
     for spec in check_specs(stage):
         mine = [(key, finding) for key, found in findings.items() for finding in found if finding.check == spec.name]
         wrong = [f"{key}: {finding.problem}" for key, finding in mine if finding.problem]
+        overall = next((finding.overall for _, finding in mine if finding.overall is not None), None)
+        wrong += [problem for problem in (overall() if overall else "",) if problem]
         yield dg.AssetCheckResult(
             passed=not wrong,
             check_name=spec.name,
@@ -84,6 +128,9 @@ def results(stage: Stage, findings: Mapping[str, Sequence[Finding]]) -> Iterator
             description="; ".join(wrong) or None,
             metadata={"rows": sum(finding.looked_at for _, finding in mine), "shards": len(mine)},
         )
+        failed += [f"{stage.name} {spec.name}: {'; '.join(wrong)}"] if wrong else []
+    if failed:
+        raise CheckFailedError(f"an asset check failed: {'; '.join(failed)}")
 
 
 def _contract_problems(stage: Stage, home: Home, key: str) -> str:
@@ -95,15 +142,40 @@ def _contract_problems(stage: Stage, home: Home, key: str) -> str:
     return "; ".join(problems)
 
 
-def _count(lineage: Lineage, home: Home, key: str) -> Finding:
-    expected = lineage.benchmarks[key].expected_count
-    counts = home.examined_column("scores", key, "count")
-    found = int(str(counts[0])) if counts else 0
-    wrong = expected is not None and found != expected
-    return Finding(
-        COUNT,
-        found,
-        f"found {found} scored images, expected {expected} by the benchmark's protocol; complete its photographs"
-        if wrong
-        else "",
+def _kept_and_rejected(rows: Mapping[str, int]) -> tuple[int, int]:
+    return sum(count for name, count in rows.items() if name != "quarantine"), rows["quarantine"]
+
+
+def _all_rejected(key: str, rejected: int) -> str:
+    return (
+        f"all {rejected} photographs are rejected, expected some that can be used; see the table quarantine "
+        f'(`geo-pipeline sql "select reason, count(*) from quarantine group by 1"`) and correct what feeds {key}'
     )
+
+
+def _too_many_rejected(lineage: Lineage, stage: Stage, home: Home) -> str:
+    """What is wrong with the rejected share of all keys of a stage; row counts are read from the files' ends."""
+    kept = rejected = 0
+    for key in stage.keys:
+        for artifact in stage.outputs(key):
+            stored = home.stored(artifact) if artifact.kind == "table" else None
+            count = stored.rows if stored else 0
+            kept, rejected = (kept, rejected + count) if artifact.name == "quarantine" else (kept + count, rejected)
+    allowed = lineage.profile.max_rejected_share
+    if rejected <= allowed * (kept + rejected):
+        return ""
+    return (
+        f"{rejected:,} of {kept + rejected:,} photographs are rejected ({rejected / (kept + rejected):.1%}), expected "
+        f"at most {allowed:.1%}; see the table quarantine for the reasons, then correct the photographs or their "
+        "metadata, or allow more (--max-rejected)"
+    )
+
+
+def _count(lineage: Lineage, key: str, found: int, what: str) -> Finding:
+    expected = lineage.benchmarks[key].expected_count
+    problem = (
+        f"found {found} {what}, expected {expected} by the benchmark's protocol; complete its photographs"
+        if expected is not None and found != expected
+        else ""
+    )
+    return Finding(COUNT, found, problem)

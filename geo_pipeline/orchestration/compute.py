@@ -6,14 +6,13 @@ same bytes. What is computed belongs to the stages; a worker is named `module:Cl
 
 import contextlib
 import importlib
-import io
+import itertools
 import json
 import os
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,14 +21,11 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 import geo_pipeline
+from geo_pipeline.orchestration.actor_pool import ActorLostError, ActorPool, ComputeError
 from geo_pipeline.profiles.resources import ComputeConfig
 
 Worker = Callable[[pa.Table], pa.Table]
 Report = Callable[[dict[str, Any]], None]
-
-
-class ComputeError(RuntimeError):
-    """Work did not come to its end: no progress for too long, rows missing, or a training that failed."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,13 @@ class Compute(Protocol):
 
     config: ComputeConfig
 
-    def map_batches(self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Call one worker instance per actor on every batch; one result per batch, in the order of the batches."""
+    def map_batches(
+        self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table], on_cpu: bool = False
+    ) -> Iterator[pa.Table]:
+        """Call one worker instance per actor on every batch; one result per batch, in the order of the batches.
+
+        `on_cpu`: the worker runs no network, so it gets a CPU of its own and never a GPU.
+        """
         ...
 
     def train(self, loop: str, kwargs: Mapping[str, object], report: Report) -> Training:
@@ -71,7 +72,9 @@ class InProcessCompute:
     ) -> None:
         return None
 
-    def map_batches(self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def map_batches(
+        self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table], on_cpu: bool = False
+    ) -> Iterator[pa.Table]:
         """See Compute. The worker is made at the first batch."""
         instance: Worker | None = None
         for batch in batches:
@@ -84,7 +87,7 @@ class InProcessCompute:
 
 
 class RayCompute:
-    """Ray Data for workers, Ray Train for training loops.
+    """Plain Ray actors for workers, Ray Train for training loops.
 
     Ray starts at the first use and stops with the context (or `close`).
     """
@@ -109,45 +112,27 @@ class RayCompute:
             ray.shutdown()
             self._started = False
 
-    def map_batches(self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """See Compute. Input goes to Ray in waves of `wave_mib`.
+    def map_batches(
+        self, worker: str, kwargs: Mapping[str, object], batches: Iterable[pa.Table], on_cpu: bool = False
+    ) -> Iterator[pa.Table]:
+        """See Compute. One pool of actors for the whole call: each makes its worker once, however many the batches.
 
-        A killed actor is replaced and its batch done again.
+        An actor that dies is replaced and its batch done again. Raises ComputeError when that does not help, when the
+        worker raises, and when nothing comes for `stall_s`.
         """
+        following = iter(batches)
+        first = next(following, None)
+        if first is None:
+            return
         self._start()
-        for wave in _waves(batches, self.config.wave_mib * 2**20):
-            yield from self._map_wave(worker, kwargs, wave)
-
-    def _map_wave(self, worker: str, kwargs: Mapping[str, object], wave: list[pa.Table]) -> Iterator[pa.Table]:
-        import ray
-
-        blocks = [
-            pa.table({"batch": pa.array([number], pa.int64()), "rows": [_to_bytes(rows)]})
-            for number, rows in enumerate(wave)
-        ]
-        results = ray.data.from_arrow(blocks).map_batches(
-            _RayWorker,
-            fn_constructor_kwargs={"worker": worker, "kwargs": dict(kwargs), "threads": self.config.torch_threads},
-            compute=ray.data.ActorPoolStrategy(size=max(1, min(self.config.actors, len(wave)))),
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=0.25,
-            num_gpus=self.config.gpus_per_worker or None,
-        )
-        waiting: dict[int, pa.Table] = {}
-        due = 0
-        blocks_done = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
-        for block in guarded(blocks_done, self.config.stall_s, worker):
-            for number, rows in zip(block["batch"].to_pylist(), block["rows"].to_pylist(), strict=True):
-                waiting[number] = _from_bytes(rows)
-            while due in waiting:
-                yield waiting.pop(due)
-                due += 1
-        if due != len(wave):
-            raise ComputeError(
-                f"found results of {due} of {len(wave)} batches of {worker}, expected all; run again, "
-                "finished shards are kept"
-            )
+        settings = {"worker": worker, "kwargs": dict(kwargs), "threads": self.config.torch_threads}
+        size = self.config.cpu_actors if on_cpu else self.config.actors
+        place = _RayActors(settings, 1.0, 0.0) if on_cpu else _RayActors(settings, 0.25, self.config.gpus_per_worker)
+        pool = ActorPool(place, size, self.config.stall_s, worker)
+        try:
+            yield from pool.results(itertools.chain([first], following))
+        finally:
+            pool.close()
 
     def train(self, loop: str, kwargs: Mapping[str, object], report: Report) -> Training:
         """See Compute. The result comes back through a file, so worker and driver share a file system."""
@@ -193,7 +178,7 @@ class RayCompute:
         address = os.environ.get("RAY_ADDRESS") or self.config.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's own actors are warned of on every start
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # an actor that was ended is no news
         os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves the work wherever something else runs
         os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a reader that outlives the run must not start Ray again
@@ -206,22 +191,75 @@ class RayCompute:
 
         with _importable_by_workers():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         logging.getLogger("ray.train").setLevel(logging.ERROR)
         self._started = True
 
 
 class _RayWorker:
-    """Runs in an actor: unpacks each batch, calls the worker, packs its result."""
+    """Lives in an actor: makes its worker once, and calls it on each batch."""
 
-    def __init__(self, worker: str, kwargs: Mapping[str, object], threads: int) -> None:
-        self.worker = make_worker(worker, kwargs, threads)
+    def load(self, settings: Mapping[str, Any]) -> None:
+        self.worker = make_worker(settings["worker"], settings["kwargs"], settings["threads"])
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        packed = [_to_bytes(self.worker(_from_bytes(rows))) for rows in block["rows"].to_pylist()]
-        return pa.table({"batch": block["batch"], "rows": pa.array(packed, pa.large_binary())})
+    def work(self, packed: pa.Buffer) -> pa.Buffer:
+        return _pack(self.worker(_unpack(packed)))
+
+
+class _RayActors:
+    """Actors on Ray; batches and results travel through its object store, as Arrow's own bytes."""
+
+    def __init__(self, settings: Mapping[str, Any], cpus: float, gpus: float) -> None:
+        import ray
+
+        self._ray = ray
+        self._worker = settings["worker"]
+        self._settings = ray.put(settings)
+        self._class = ray.remote(num_cpus=cpus, num_gpus=gpus or None, scheduling_strategy="SPREAD")(_RayWorker)
+
+    def start(self) -> tuple[Any, Any]:
+        """See Actors."""
+        actor = self._class.remote()
+        return actor, actor.load.remote(self._settings)
+
+    def put(self, rows: pa.Table) -> Any:
+        """See Actors."""
+        return self._ray.put(_pack(rows))
+
+    def call(self, actor: Any, batch: Any) -> Any:
+        """See Actors."""
+        return actor.work.remote(batch)
+
+    def finished(self, references: list[Any], timeout_s: float) -> list[Any]:
+        """See Actors."""
+        done: list[Any] = self._ray.wait(references, num_returns=1, timeout=timeout_s)[0]
+        return done
+
+    def result(self, reference: Any) -> pa.Table | None:
+        """See Actors. A result is copied out of the object store, which is then free of it."""
+        lost = (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError)
+        try:
+            packed = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause if isinstance(getattr(error, "cause", None), BaseException) else error
+            raise ComputeError(
+                f"{self._worker} failed: {type(cause).__name__}: {cause}; finished shards are kept, run again once "
+                "that is mended"
+            ) from cause
+        except lost as error:
+            raise ActorLostError(_cause_of_death(str(error))) from error
+        return None if packed is None else _unpack(pa.py_buffer(packed.to_pybytes()))
+
+    def kill(self, actor: Any) -> None:
+        """See Actors."""
+        if self._ray.is_initialized():
+            self._ray.kill(actor, no_restart=True)
+
+
+def _cause_of_death(words: str) -> str:
+    """What Ray's many lines say of the cause, in one."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    told = [line for line in lines if "exit type" in line.lower() or "exit detail" in line.lower()] or lines[-1:]
+    return " ".join(told)[:400].rstrip(". ")
 
 
 def make_worker(worker: str, kwargs: Mapping[str, object], threads: int) -> Worker:
@@ -250,7 +288,7 @@ def _ray_loop(settings: dict[str, Any]) -> None:
         result = Path(settings["result"])
         beside = result.with_name(result.name + ".part")
         metadata = {"metrics": json.dumps({**training.metrics, "reports": reports}, default=float)}
-        beside.write_bytes(_to_bytes(training.curves.replace_schema_metadata(metadata)))
+        beside.write_bytes(_pack(training.curves.replace_schema_metadata(metadata)))
         beside.replace(result)
 
 
@@ -259,7 +297,7 @@ def _read_training(result_file: Path) -> Training:
         raise ComputeError(
             "found no result of the training, expected one from its first worker; read the error above and run again"
         )
-    curves = _from_bytes(result_file.read_bytes())
+    curves = _unpack(pa.py_buffer(result_file.read_bytes()))
     metrics: dict[str, Any] = json.loads((curves.schema.metadata or {})[b"metrics"])
     result_file.unlink()
     return Training(curves.replace_schema_metadata(None), metrics)
@@ -278,53 +316,15 @@ def _set_threads(threads: int) -> None:
         transformers.logging.disable_progress_bar()
 
 
-def _to_bytes(rows: pa.Table) -> bytes:
-    sink = io.BytesIO()
+def _pack(rows: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
     return sink.getvalue()
 
 
-def _from_bytes(packed: bytes) -> pa.Table:
-    return pa.ipc.open_stream(pa.BufferReader(packed)).read_all()
-
-
-def _waves(batches: Iterable[pa.Table], limit: int) -> Iterator[list[pa.Table]]:
-    wave: list[pa.Table] = []
-    size = 0
-    for batch in batches:
-        wave.append(batch)
-        size += batch.nbytes
-        if size >= limit:
-            yield wave
-            wave, size = [], 0
-    if wave:
-        yield wave
-
-
-def guarded(results: Iterable[pa.Table], stall_s: float, worker: str) -> Iterator[pa.Table]:
-    """The results, read by a thread, so that silence for `stall_s` becomes an error instead of a hang."""
-    done: Any = object()
-    following = iter(results)
-    reader = ThreadPoolExecutor(1, thread_name_prefix="ray-results")
-    try:
-        while True:
-            waiting = reader.submit(next, following, done)
-            try:
-                result = waiting.result(timeout=stall_s)
-            except TimeoutError:
-                if waiting.done():  # the work's own time-out, not ours
-                    raise
-                raise ComputeError(
-                    f"found no result of {worker} for {stall_s:.0f} s; expected one: too few free CPUs or GPUs "
-                    "for its actors, or a worker that hangs. "
-                    "Free resources, or raise `stall_s` in the profile, and run again; finished shards are kept"
-                ) from None
-            if result is done:
-                return
-            yield result
-    finally:
-        reader.shutdown(wait=False, cancel_futures=True)
+def _unpack(packed: pa.Buffer) -> pa.Table:
+    return pa.ipc.open_stream(packed).read_all()
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ class Observer:
     """Is told what a run does, for a progress display; this one says nothing."""
 
     def shard_done(self, stage: Stage, key: str, rows: int, reused: bool) -> None:
-        """One key of a stage is in the home."""
+        """One key of a stage is in the home; `reused`: it was there already, or came out as it was."""
 
     def said(self, stage: Stage, line: str) -> None:
         """A stage has something to say (one line, such as an epoch's loss)."""
@@ -35,10 +35,15 @@ class Observer:
 
 @dataclass
 class RunControl:
-    """What a run is told from outside: which keys of its range are wanted (None: all), and who watches."""
+    """What a run is told: which keys of its range are wanted (None: all), who watches, and what lies outside.
+
+    `outside` are the digests of what stages read from outside the home as the whole run found them at its beginning
+    (None: each step looks for itself).
+    """
 
     wanted: frozenset[str] | None = None
     observer: Observer = field(default_factory=Observer)
+    outside: dict[str, str] | None = None
 
 
 def stage_asset(lineage: Lineage, stage: Stage) -> dg.AssetsDefinition:
@@ -80,7 +85,7 @@ def _materialize(
 ) -> Iterator[Any]:
     keys = list(context.partition_keys) if stage.partitioned else list(stage.keys)
     keys = [key for key in keys if control.wanted is None or key in control.wanted]
-    freshness = Freshness(lineage, home)
+    freshness = Freshness(lineage, home, {} if control.outside is None else control.outside)
     freshness.refuse_stale(stage, keys)
     inputs = provenance.input_tags(context.instance, lineage, stage)
     findings: dict[str, list[checks.Finding]] = {}
@@ -99,12 +104,18 @@ def _materialize(
         control.observer.said(stage, line)
 
     if todo:
+        told = _well_recorded(context.instance, stage, freshness)
         try:
             step = Step(stage, lineage.profile, home, compute, fingerprints, say)
             for made in stage.make(step, todo):
+                before = stage.version(home, made.key)
                 commit(stage, home, made, fingerprints[made.key])
-                _record(context, lineage, stage, home, made, inputs, False, control)
-                findings[made.key] = checks.examine(lineage, stage, home, made.key)
+                if made.key in told and stage.version(home, made.key) == before:
+                    stored = home.stored(stage.outputs(made.key)[0])
+                    control.observer.shard_done(stage, made.key, stored.rows if stored else 0, True)
+                else:
+                    _record(context, lineage, stage, home, made, inputs, False, control)
+                findings[made.key] = checks.examine(lineage, stage, home, made.key, just_written=True)
         except ContractError as error:
             yield dg.AssetCheckResult(
                 passed=False, check_name=checks.CONTRACT, asset_key=stage.name, description=str(error)
@@ -113,6 +124,16 @@ def _materialize(
         refresh_views(home)
     yield dg.MaterializeResult(metadata=provenance.WITHOUT_OWN_EVENT)
     yield from checks.results(stage, findings)
+
+
+def _well_recorded(instance: dg.DagsterInstance, stage: Stage, freshness: Freshness) -> set[str]:
+    """Keys that need no event of their own when they come out as they were: Dagster's record of them is right.
+
+    Only of a stage that reads nothing but what lies outside: elsewhere the event says which inputs it has seen.
+    """
+    if stage.outside is None or any(stage.inputs(key) for key in stage.keys):
+        return set()
+    return set(stage.keys) - provenance.unrecorded_keys(instance, stage, freshness)
 
 
 def commit(stage: Stage, home: Home, made: Made, fingerprint: str) -> None:

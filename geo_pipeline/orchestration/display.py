@@ -5,6 +5,7 @@ Row counts, notes, and previews as Markdown with embedded pictures.
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,11 +39,13 @@ def event_metadata(profile: Profile, stage: Stage, home: Home, made: Made, rows:
 
 
 def _preview(stage: Stage, home: Home, key: str) -> str:
+    shown = []
     for artifact in stage.outputs(key):
-        draw = _PREVIEWS.get(artifact.name) if artifact.kind == "table" else None
-        if draw is not None:
-            return draw(home.examined(artifact))
-    return ""
+        if artifact.kind == "table" and artifact.name in _PICTURES:
+            shown.append(_pictures(home.first_rows(artifact, SHOWN), _PICTURES[artifact.name]))
+        elif artifact.kind == "table" and artifact.name in _PREVIEWS:
+            shown.append(_PREVIEWS[artifact.name](home.examined(artifact)))
+    return "\n\n".join(part for part in shown if part)
 
 
 def score_table(scores: pa.Table) -> str:
@@ -56,6 +59,56 @@ def score_table(scores: pa.Table) -> str:
     for method in dict.fromkeys(row["method"] for row in rows):
         found = {row["threshold_km"]: row["accuracy"] for row in rows if row["method"] == method}
         lines.append(f"| {method} | " + " | ".join(f"{100 * found[threshold]:.1f}" for threshold in thresholds) + " |")
+    return "\n".join(lines)
+
+
+def census_table(rows: pa.Table) -> str:
+    """What was kept of each set and what was rejected, as Markdown tables."""
+    counted = rows.to_pylist()
+    sets = sorted({row["set_name"] for row in counted if row["set_name"] is not None})
+    of = {(row["set_name"], row["stage"]): row["count"] for row in counted if row["reason"] is None}
+    lost: Counter[str | None] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    for row in counted:
+        if row["reason"] is not None:
+            lost[row["set_name"]] += row["count"]
+            reasons[row["stage"], row["reason"]] += row["count"]
+    kept = [(name, of.get((name, "catalogue"), 0), of.get((name, "decode"), 0), lost[name]) for name in sets]
+    unknown = [("not yet in a set", 0, 0, lost[None])] if lost[None] else []
+    text = _markdown(("set", "photographs", "decoded", "rejected"), [*kept, *unknown])
+    if reasons:
+        found = [(stage, reason, count) for (stage, reason), count in reasons.most_common()]
+        text += "\n\n" + _markdown(("stage", "reason", "rejected"), found)
+    return text
+
+
+def leakage_table(rows: pa.Table) -> str:
+    """Which sets share images with which, as a Markdown table."""
+    shared: dict[tuple[str, str], dict[str, int]] = {}
+    for row in rows.to_pylist():
+        if row["images"]:
+            shared.setdefault((row["set_name"], row["other_set"]), {})[row["kind"]] = row["images"]
+    if not shared:
+        return "No set shares an image with another."
+    found = [(*pair, kinds.get("byte", 0), kinds.get("near", 0)) for pair, kinds in sorted(shared.items())]
+    return _markdown(("images of", "with a duplicate in", "byte-equal", "near-equal"), found)
+
+
+def group_table(rows: pa.Table) -> str:
+    """The largest groups of duplicates, as a Markdown table."""
+    if not rows.num_rows:
+        return "No image is there twice."
+    groups = rows.group_by("group").aggregate([([], "count_all"), ("set_name", "distinct")])
+    largest = groups.sort_by([("count_all", "descending"), ("group", "ascending")]).slice(0, SHOWN).to_pylist()
+    found = [(row["group"], row["count_all"], ", ".join(sorted(row["set_name_distinct"]))) for row in largest]
+    return _markdown(("largest groups of duplicates", "images", "sets"), found)
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += [
+        "| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) + " |" for row in rows
+    ]
     return "\n".join(lines)
 
 
@@ -138,11 +191,14 @@ def _embedded(picture: Image.Image, words: str) -> str:
 
 
 _PREVIEWS: dict[str, Callable[[pa.Table], str]] = {
-    "images": lambda rows: _pictures(rows, "jpeg"),
-    "segmentations": lambda rows: _pictures(rows, "class_map_png"),
+    "census": census_table,
+    "leakage": leakage_table,
+    "duplicates": group_table,
     "geocells": _map_of,
     "predictions": _map_of,
     "training_curves": _curve,
     "scores": score_table,
 }
-"""How a table is shown; a table without an entry has no preview."""
+"""How a table is shown; a table with an entry neither here nor in _PICTURES has no preview."""
+_PICTURES = {"images": "jpeg", "segmentations": "class_map_png"}
+"""Tables of which the first rows are shown, by the column that holds their pictures."""

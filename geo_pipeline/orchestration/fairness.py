@@ -15,6 +15,7 @@ from PIL import Image
 
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.run_command import run_lineage
+from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.profiles.sample import sample
@@ -99,10 +100,10 @@ def segmentation_iou(profile: Profile, home: Home) -> tuple[float, dict[str, tup
     Returns the mean over classes with at least 0.5 % of the pixels, and per class name (IoU, share of pixels).
     """
     planet = PlanetSource(profile.seed).planet
-    catalogue = home.read_table("catalogue", "all", ["image_id", "locator", "shard"])
-    locators = dict(zip(catalogue["image_id"].to_pylist(), catalogue["locator"].to_pylist(), strict=True))
     confusion = np.zeros((150, 150), np.int64)
-    for shard in sorted(set(catalogue["shard"].to_pylist())):
+    for shard in shards_of(profile).all:
+        catalogue = home.read_table("catalogue", shard, ["image_id", "locator"])
+        locators = dict(zip(catalogue["image_id"].to_pylist(), catalogue["locator"].to_pylist(), strict=True))
         rows = home.read_table("segmentations", shard, ["image_id", "class_map_png"])
         for image_id, png in zip(rows["image_id"].to_pylist(), rows["class_map_png"].to_pylist(), strict=True):
             true = draw(planet, planet.photographs[int(locators[image_id])]).class_map
@@ -172,8 +173,7 @@ def planet_tables(marks: Sequence[PlanetMarks]) -> str:
 
 
 def _truth(home: Home, benchmark: str) -> pa.Table:
-    columns = ["image_id", "author", "lat_deg", "lon_deg"]
-    return home.read_table("catalogue", "all", columns, where=("shard", benchmark)).sort_by("image_id")
+    return home.read_table("catalogue", benchmark, ["image_id", "author", "lat_deg", "lon_deg"]).sort_by("image_id")
 
 
 def _errors(home: Home, method: str, profile: Profile, truth: pa.Table) -> np.ndarray:

@@ -4,7 +4,7 @@ Whether something is stale follows from fingerprints in the home: an artifact is
 code and settings from what its inputs hold today, and its inputs are fresh themselves.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.orchestration.artifacts import Artifact, fingerprint
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.orchestration.storage import Home, Stored
 from geo_pipeline.profiles.profile import Profile
 
 State = Literal["fresh", "stale", "missing"]
@@ -42,16 +42,22 @@ class Lineage:
 
     def owner(self, artifact: Artifact) -> tuple[Stage, str]:
         """The stage and key that write an artifact."""
-        return self.owners[artifact.whole()]
+        return self.owners[artifact]
+
+    @cached_property
+    def _parents(self) -> dict[str, dict[str, dict[str, set[str]]]]:
+        return {}
 
     def parents(self, stage: Stage) -> dict[str, dict[str, set[str]]]:
         """For each asset that a stage reads: its own keys, each with the keys of that asset that it reads."""
-        found: dict[str, dict[str, set[str]]] = {}
-        for key in stage.keys:
-            for artifact in stage.inputs(key):
-                parent, parent_key = self.owner(artifact)
-                found.setdefault(parent.name, {}).setdefault(key, set()).add(parent_key)
-        return found
+        if stage.name not in self._parents:
+            found: dict[str, dict[str, set[str]]] = {}
+            for key in stage.keys:
+                for artifact in stage.inputs(key):
+                    parent, parent_key = self.owner(artifact)
+                    found.setdefault(parent.name, {}).setdefault(key, set()).add(parent_key)
+            self._parents[stage.name] = found
+        return self._parents[stage.name]
 
     def downstream(self, names: Sequence[str]) -> list[str]:
         """These assets and all that depend on them, in the order of the lineage."""
@@ -64,35 +70,55 @@ class Lineage:
 
 @dataclass
 class Freshness:
-    """The state of artifacts in one home, each looked up once. Make a new one after something was written."""
+    """The state of artifacts in one home, each looked up once. Make a new one after something was written.
+
+    `outside` keeps what stages read from outside the home, one digest per stage: hand the same dictionary on, and a run
+    of many steps sees the photographs as they were when it began.
+    """
 
     lineage: Lineage
     home: Home
-    _versions: dict[Artifact, str | None] = field(default_factory=dict)
+    outside: dict[str, str] = field(default_factory=dict)
+    _stored: dict[Artifact, Stored | None] = field(default_factory=dict)
     _states: dict[tuple[str, str], State] = field(default_factory=dict)
     _expected: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
+    def stored(self, artifact: Artifact) -> Stored | None:
+        """What the home knows of an artifact, None when it is not there."""
+        if artifact not in self._stored:
+            self._stored[artifact] = self.home.stored(artifact)
+        return self._stored[artifact]
+
     def version(self, artifact: Artifact) -> str | None:
         """Content hash of an artifact, None when it is not there."""
-        if artifact not in self._versions:
-            self._versions[artifact] = self.home.version(artifact)
-        return self._versions[artifact]
+        stored = self.stored(artifact)
+        return stored.content_hash if stored else None
+
+    def made_version(self, stage: Stage, key: str) -> str | None:
+        """Content hash over everything a stage wrote for a key, None when something of it is not there."""
+        return stage.joined_version([self.version(output) for output in stage.outputs(key)])
 
     def expected(self, stage: Stage, key: str) -> str | None:
         """The fingerprint that the stage's output must have now; None when an input is not there."""
         if (stage.name, key) not in self._expected:
             versions = {_label(artifact): self.version(artifact) for artifact in stage.inputs(key)}
             known = {label: version for label, version in versions.items() if version is not None}
-            outside = (
-                {"outside": stage.outside(self.home, key)} if stage.outside and len(known) == len(versions) else {}
-            )
-            whole = len(known) == len(versions)
-            self._expected[stage.name, key] = fingerprint(stage.code_version, {**known, **outside}) if whole else None
+            if len(known) == len(versions):
+                if stage.outside is not None:
+                    known["outside"] = self._outside(stage.name, stage.outside)
+                self._expected[stage.name, key] = fingerprint(stage.code_version, known)
+            else:
+                self._expected[stage.name, key] = None
         return self._expected[stage.name, key]
+
+    def _outside(self, name: str, digest: Callable[[], str]) -> str:
+        if name not in self.outside:
+            self.outside[name] = digest()
+        return self.outside[name]
 
     def own_state(self, stage: Stage, key: str) -> State:
         """The state of one output, taking its inputs as they are."""
-        stored = [self.home.stored(output) for output in stage.outputs(key)]
+        stored = [self.stored(output) for output in stage.outputs(key)]
         if any(each is None for each in stored):
             return "missing"
         expected = self.expected(stage, key)
@@ -111,31 +137,27 @@ class Freshness:
 
     def refuse_stale(self, stage: Stage, keys: Sequence[str]) -> None:
         """Raise StaleInputError, naming every input of these keys that is missing or stale."""
-        problems: dict[str, list[str]] = {}
-        for key in keys:
-            for parent, parent_key in self._parents(stage, key):
-                state = self.state(parent, parent_key)
-                if state != "fresh":
-                    where = f" [{parent_key}]" if parent.partitioned else ""
-                    line = f"{parent.name}{where} is {state}"
-                    if line not in problems.setdefault(parent.name, []):
-                        problems[parent.name].append(line)
+        self.refuse(stage.name, (self.lineage.owner(artifact) for key in keys for artifact in stage.inputs(key)))
+
+    def refuse(self, reader: str, needed: Iterable[tuple[Stage, str]]) -> None:
+        """Raise StaleInputError, naming each of these outputs that is missing or stale; `reader` is who needs them."""
+        problems: dict[str, dict[str, None]] = {}
+        for stage, key in needed:
+            state = self.state(stage, key)
+            if state != "fresh":
+                where = f" [{key}]" if stage.partitioned else ""
+                problems.setdefault(stage.name, {})[f"{stage.name}{where} is {state}"] = None
         if problems:
-            found = "; ".join(_shortened(lines) for lines in problems.values())
+            found = "; ".join(_shortened(list(lines)) for lines in problems.values())
             raise StaleInputError(
-                f"{stage.name} reads what is not up to date: {found}. Expected inputs made by today's "
+                f"{reader} reads what is not up to date: {found}. Expected inputs made by today's "
                 "code, settings and data; "
                 f"materialize {', '.join(problems)} first (or everything: `geo-pipeline run`)"
             )
 
-    def _parents(self, stage: Stage, key: str) -> Iterator[tuple[Stage, str]]:
-        for artifact in stage.inputs(key):
-            yield self.lineage.owner(artifact)
-
 
 def _label(artifact: Artifact) -> str:
-    narrowed = "" if artifact.where is None else f"?{artifact.where[0]}={artifact.where[1]}"
-    return f"{artifact.kind}/{artifact.name}/{artifact.key}{narrowed}"
+    return f"{artifact.kind}/{artifact.name}/{artifact.key}"
 
 
 def _shortened(lines: list[str]) -> str:

@@ -3,7 +3,7 @@
 Needs a home with checkpoints and a gallery that are up to date; trains nothing and writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.imagery.decode import canonical_image
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
+from geo_pipeline.orchestration.artifacts import ALL
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.compute import InProcessCompute
-from geo_pipeline.orchestration.lineage import Freshness
-from geo_pipeline.orchestration.stage import Step
+from geo_pipeline.orchestration.lineage import Freshness, Lineage
+from geo_pipeline.orchestration.stage import Stage, Step
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 SHOWN_REFERENCES = 5
 ROUTER = METHODS["router"]
+LOCATING = (METHODS["retrieval"], METHODS["generation"], ROUTER)
 
 
 def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[dict[str, Any]]:
@@ -33,7 +35,7 @@ def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[
     """
     lineage = all_stages(profile, METHODS, BENCHMARKS)
     stage = lineage.stages[ROUTER.asset]
-    Freshness(lineage, home).refuse_stale(stage, stage.keys[:1])
+    Freshness(lineage, home).refuse("locate", _needed(lineage))
     step = Step(stage, profile, home, InProcessCompute(profile.compute), {}, lambda line: None)
     queries = _queries(profile, images)
     maps = _run(
@@ -67,6 +69,15 @@ def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[
     )
     routed = _run(step, ROUTER.implementation, ROUTER.arguments(step), asked)
     return _answers(step, images, retrieval, generation, routed)
+
+
+def _needed(lineage: Lineage) -> Iterator[tuple[Stage, str]]:
+    """What stands for all queries alike: checkpoints and galleries, but no benchmark's photographs or predictions."""
+    for method in LOCATING:
+        stage = lineage.stages[method.asset]
+        owners = (lineage.owner(artifact) for artifact in stage.inputs(stage.keys[0]))
+        yield from ((parent, key) for parent, key in owners if not parent.partitioned)
+    yield lineage.stages["image_manifest"], ALL
 
 
 def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:

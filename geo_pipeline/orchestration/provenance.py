@@ -10,7 +10,6 @@ import dagster as dg
 
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
 
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
@@ -59,28 +58,54 @@ def recorded_tags(instance: dg.DagsterInstance, stage: Stage) -> dict[str, Mappi
     return {str(each.partition): each.tags or {} for each in found if each is not None}
 
 
-def unrecorded_keys(instance: dg.DagsterInstance, lineage: Lineage, stage: Stage, home: Home) -> set[str]:
+def materializations(instance: dg.DagsterInstance, stage: Stage) -> tuple[int, float | None]:
+    """How many materializations of an asset Dagster has recorded, and when the latest was (seconds since 1970).
+
+    Dagster counts no events for us; where it keeps them in SQL, as it does by itself, the table is asked.
+    """
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+    key, storage = dg.AssetKey(stage.name), instance.event_log_storage
+    latest = instance.fetch_materializations(key, limit=1).records
+    if not latest:
+        return 0, None
+    if isinstance(storage, SqlEventLogStorage):
+        kind = SqlEventLogStorageTable.c.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION.value
+        of_asset = SqlEventLogStorageTable.c.asset_key == key.to_string()
+        with storage.index_connection() as connection:
+            counting = sqlalchemy.select(sqlalchemy.func.count()).where(kind, of_asset)
+            return int(connection.execute(counting).scalar_one()), latest[0].timestamp
+    count, cursor = 0, None
+    while True:
+        found = instance.fetch_materializations(key, limit=1000, cursor=cursor)
+        count, cursor = count + len(found.records), found.cursor
+        if not found.has_more:
+            return count, latest[0].timestamp
+
+
+def unrecorded_keys(instance: dg.DagsterInstance, stage: Stage, freshness: Freshness) -> set[str]:
     """Keys whose latest event does not say what the home holds.
 
     No event, another code or data version, or other unpartitioned inputs.
     """
-    fixed: dict[str, str | None] = {}
+    lineage, fixed = freshness.lineage, {}
     for name in lineage.parents(stage):
         parent = lineage.stages[name]
         if not parent.partitioned:
-            fixed[f"{INPUT_VERSION}{name}"] = parent.version(home, parent.keys[0])
+            fixed[f"{INPUT_VERSION}{name}"] = freshness.made_version(parent, parent.keys[0])
     recorded = recorded_tags(instance, stage)
     wrong = set()
     for key in stage.keys:
         tags = recorded.get(key)
-        expected = {DATA_VERSION: stage.version(home, key), CODE_VERSION: stage.code_version, **fixed}
+        expected = {DATA_VERSION: freshness.made_version(stage, key), CODE_VERSION: stage.code_version, **fixed}
         if tags is None or any(tags.get(name) != value for name, value in expected.items()):
             wrong.add(key)
     return wrong
 
 
-def needed_keys(instance: dg.DagsterInstance, lineage: Lineage, stage: Stage, home: Home) -> list[str]:
+def needed_keys(instance: dg.DagsterInstance, stage: Stage, freshness: Freshness) -> list[str]:
     """Keys that have to be made, or whose record in Dagster has to be renewed, in order."""
-    freshness = Freshness(lineage, home)
-    unrecorded = unrecorded_keys(instance, lineage, stage, home)
+    unrecorded = unrecorded_keys(instance, stage, freshness)
     return [key for key in stage.keys if key in unrecorded or freshness.own_state(stage, key) != "fresh"]

@@ -4,6 +4,7 @@ One run per asset that needs something, over all the shards it needs; used by `g
 the UI.
 """
 
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from geo_pipeline.orchestration.checks import refuse_failed
 from geo_pipeline.orchestration.definition import Observer, RunControl
-from geo_pipeline.orchestration.lineage import Lineage
+from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.provenance import needed_keys
 from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.orchestration.storage import Home
@@ -27,6 +29,7 @@ concurrency:
   pools:
     default_limit: 1
 """
+DAGSTER_FOLDER = "dagster"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -66,23 +69,27 @@ def bring_up_to_date(
     Raises the first error of a stage, or CheckFailedError.
     """
     watcher = observer or RunObserver()
-    control.observer = watcher
-    summary = Summary()
+    outside: dict[str, str] = {}
+    control.observer, control.outside = watcher, outside
+    summary, freshness = Summary(), Freshness(lineage, home, outside)
     job = definitions.resolve_implicit_global_asset_job_def()
     remove_leftovers(home)
-    for name in selected(definitions, lineage, selection):
-        stage = lineage.stages[name]
-        needed = needed_keys(instance, lineage, stage, home)
-        watcher.stage_begins(stage, needed)
-        if needed:
-            started = time.monotonic()
-            control.wanted = frozenset(needed)
-            try:
+    try:
+        for name in selected(definitions, lineage, selection):
+            stage = lineage.stages[name]
+            needed = needed_keys(instance, stage, freshness)
+            watcher.stage_begins(stage, needed)
+            if needed:
+                started = time.monotonic()
+                control.wanted = frozenset(needed)
                 _execute(job, stage, needed, instance)
-            finally:
-                control.wanted = None
-            summary.executed[name] = needed
-            watcher.stage_ends(stage, time.monotonic() - started)
+                summary.executed[name] = needed
+                freshness = Freshness(lineage, home, outside)
+                watcher.stage_ends(stage, time.monotonic() - started)
+            else:
+                refuse_failed(lineage, stage, home)
+    finally:
+        control.wanted = control.outside = None
     refresh_views(home)
     return summary
 
@@ -116,14 +123,32 @@ def local_instance(home: Home, environment: dict[str, str]) -> dg.DagsterInstanc
 
     Telemetry is off in the latter.
     """
+    sync_less()
     if not environment.get("DAGSTER_HOME"):
         environment["DAGSTER_HOME"] = str(prepare_dagster_home(home))
     return dg.DagsterInstance.get()
 
 
+def sync_less() -> None:
+    """Let SQLite wait for the disk at its checkpoints instead of at each of the six commits of an event.
+
+    Its write-ahead log stays whole whatever happens; a power cut may take the last events, which the next run records
+    again (`provenance.unrecorded_keys`).
+    """
+    import sqlalchemy
+
+    if not sqlalchemy.event.contains(sqlalchemy.Engine, "connect", _on_connect):
+        sqlalchemy.event.listen(sqlalchemy.Engine, "connect", _on_connect)
+
+
+def _on_connect(connection: object, record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
 def prepare_dagster_home(home: Home) -> Path:
     """The folder for Dagster inside the home, with its configuration."""
-    folder = home.root / "dagster"
+    folder = home.root / DAGSTER_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "dagster.yaml"
     if not configuration.is_file():

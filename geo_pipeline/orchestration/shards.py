@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.profiles.profile import Profile
 
 ROUTER_QUERIES = "router_queries"
@@ -29,10 +30,15 @@ class Shards:
         """Every shard."""
         return (*self.reference, *self.query_sets)
 
+    @property
+    def plan(self) -> ShardPlan:
+        """The same for the catalogue, which fills the shards."""
+        return ShardPlan(len(self.reference), self.query_sets)
+
 
 def shards_of(profile: Profile) -> Shards:
     """The shards of a profile."""
-    return Shards(tuple(f"reference-{number:03d}" for number in range(profile.reference_shards)), profile.benchmarks)
+    return Shards(ShardPlan(profile.reference_shards).reference_keys, profile.benchmarks)
 
 
 def partitions_of(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:

@@ -48,7 +48,8 @@ class Stage:
     - `inputs(key)`, `outputs(key)`: the artifacts it reads and writes; the first output carries the commit and is
       written last.
     - `rooms`, `settings`: the modules and the configuration that decide its bytes; they make its code version.
-    - `outside(home, key)`: digest of what it reads from outside the home (the photographs), else None.
+    - `outside()`: digest of what it reads from outside the home (the listing of the photographs), else None. It stands
+      in the fingerprint of every key; a key that comes out as it was keeps its file (storage.py).
     - `make(step, keys)`: yields one Made per key, in the order of the keys, as soon as each is done.
     """
 
@@ -64,7 +65,7 @@ class Stage:
     make: Callable[["Step", Sequence[str]], Iterator[Made]]
     rooms: tuple[str, ...]
     settings: object = None
-    outside: Callable[[Home, str], str] | None = None
+    outside: Callable[[], str] | None = None
     heavy: bool = False
 
     @cached_property
@@ -74,7 +75,11 @@ class Stage:
 
     def version(self, home: Home, key: str) -> str | None:
         """Content hash over everything this stage wrote for the key; None when something of it is not there."""
-        versions = [home.version(output) for output in self.outputs(key)]
+        return self.joined_version([home.version(output) for output in self.outputs(key)])
+
+    @staticmethod
+    def joined_version(versions: Sequence[str | None]) -> str | None:
+        """One version of several outputs."""
         if any(version is None for version in versions):
             return None
         return versions[0] if len(versions) == 1 else "-".join(str(version)[:16] for version in versions)
@@ -102,11 +107,9 @@ class Step:
         self.log = log
         self._fingerprints = fingerprints
 
-    def table(
-        self, name: str, key: str = ALL, columns: Sequence[str] | None = None, where: tuple[str, str] | None = None
-    ) -> pa.Table:
+    def table(self, name: str, key: str = ALL, columns: Sequence[str] | None = None) -> pa.Table:
         """One key of a table, all columns (checked against the contract) or some."""
-        return self.home.read_table(name, key, columns, where)
+        return self.home.read_table(name, key, columns)
 
     def path(self, name: str, key: str = ALL) -> Path:
         """The file of one key of a table, for a loop that reads it itself."""
@@ -188,7 +191,13 @@ def prediction(method: Method, query_set: str) -> Artifact:
 
 
 def manifest_stage(
-    name: str, title: str, description: str, group: str, tables: tuple[str, ...], shards: tuple[str, ...]
+    name: str,
+    title: str,
+    description: str,
+    group: str,
+    tables: tuple[str, ...],
+    shards: tuple[str, ...],
+    more: tuple[Artifact, ...] = (),
 ) -> Stage:
     """A cheap unpartitioned stage that lists the versions of many shards.
 
@@ -196,7 +205,7 @@ def manifest_stage(
 
     (Dagster never marks an unpartitioned asset stale that has 100 or more upstream partitions.)
     """
-    inputs = tuple(table(each, key) for each in tables for key in shards)
+    inputs = (*(table(each, key) for each in tables for key in shards), *more)
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         listed = {}
@@ -238,27 +247,33 @@ def mapped_shards(
     worker: str,
     kwargs: Mapping[str, object],
     compute: "Compute | None" = None,
+    batch_rows: int | None = None,
+    on_cpu: bool = False,
 ) -> Iterator[tuple[str, list[pa.Table]]]:
-    """Send all shards through one pool of workers, batch by batch.
+    """Send all shards through one pool of workers, batch by batch (of `batch_rows`, else as the place has it).
 
-    Give each shard's results as soon as those of the next begin.
+    `on_cpu` is for workers that run no network. Give each shard's results as soon as its last batch is done.
     """
     place = compute or step.compute
-    owners: list[str] = []
+    size = batch_rows or place.config.batch_rows
+    owners: list[tuple[str, bool]] = []
 
     def batches() -> Iterator[pa.Table]:
         for key in keys:
-            for piece in in_batches(read(key), place.config.batch_rows):
-                owners.append(key)
+            rows = read(key)
+            for number, piece in enumerate(in_batches(rows, size), 1):
+                owners.append((key, number * size >= rows.num_rows))
                 yield piece
 
     waiting = list(keys)
     parts: list[pa.Table] = []
-    for number, result in enumerate(place.map_batches(worker, kwargs, batches())):
-        while waiting[0] != owners[number]:
+    for number, result in enumerate(place.map_batches(worker, kwargs, batches(), on_cpu)):
+        key, last = owners[number]
+        while waiting[0] != key:  # shards without a row
+            yield waiting.pop(0), []
+        parts.append(result)
+        if last:
             yield waiting.pop(0), parts
             parts = []
-        parts.append(result)
-    while waiting:
-        yield waiting.pop(0), parts
-        parts = []
+    for key in waiting:
+        yield key, []

@@ -2,9 +2,9 @@
 
 Every table, manifest, checkpoint and report lies there with its fingerprint and content hash.
 
-Everything is written beside its place and renamed, so a reader sees a whole artifact or none. Tables pass their
-contract on write and on read. The DuckDB file over the tables belongs to views.py, what has to be made belongs to
-staleness.py.
+Everything is written beside its place and renamed, so a reader sees a whole artifact or none. A table that comes out
+as it was keeps its file; only its new fingerprint is noted beside it. Tables pass their contract on write and on read.
+The DuckDB file over the tables belongs to views.py, what has to be made belongs to lineage.py.
 """
 
 import hashlib
@@ -25,6 +25,10 @@ from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest,
 
 MARKER = "fingerprint.json"
 RESUME_FOLDER = "last"
+CONFIRMED = ".confirmed"
+ROW_GROUP_ROWS = 2**20
+BINARY_ROW_GROUP_ROWS = 512
+"""Rows of a row group where rows hold pictures: a reader then needs memory for these, not for the whole shard."""
 
 
 class MissingArtifactError(RuntimeError):
@@ -45,6 +49,8 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
+        self._known: dict[Artifact, tuple[tuple[int, ...], Stored | None]] = {}
+        self._markers: dict[Artifact, tuple[str, ...]] = {}
 
     # Places
 
@@ -63,22 +69,24 @@ class Home:
     # What is there
 
     def stored(self, artifact: Artifact) -> Stored | None:
-        """Fingerprint, content hash and size of an artifact; None when it is not there."""
-        place = self.place(artifact)
-        if artifact.kind == "table":
-            return _stored_table(place)
-        marker = place if artifact.kind == "manifest" else place / MARKER
-        if not marker.is_file():
-            return None
-        known = json.loads(marker.read_text())
-        return Stored(known["fingerprint"], known["content_hash"], known["rows"])
+        """Fingerprint, content hash and size of an artifact; None when it is not there. A file is opened once."""
+        if artifact not in self._markers:
+            place = self.place(artifact)
+            marker = str(place if artifact.kind in ("table", "manifest") else place / MARKER)
+            self._markers[artifact] = (marker, _confirmation(marker)) if artifact.kind == "table" else (marker,)
+        places = self._markers[artifact]
+        state = tuple(part for place in places for part in _file_state(place))
+        known = self._known.get(artifact)
+        if known is None or known[0] != state:
+            read = _stored_table if artifact.kind == "table" else _stored_folder
+            known = (state, read(places[0]) if state[0] else None)
+            self._known[artifact] = known
+        return known[1]
 
     def version(self, artifact: Artifact) -> str | None:
-        """Content hash of an artifact, or of its narrowed rows; None when it is not there."""
-        stored = self.stored(artifact.whole())
-        if stored is None or artifact.where is None:
-            return stored.content_hash if stored else None
-        return content_hash(self._read_parquet(artifact, None, None))
+        """Content hash of an artifact; None when it is not there."""
+        stored = self.stored(artifact)
+        return stored.content_hash if stored else None
 
     # Tables
 
@@ -87,14 +95,10 @@ class Home:
         name: str,
         key: str,
         columns: Sequence[str] | None = None,
-        where: tuple[str, str] | None = None,
         ids: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Read one key of a table through its contract.
-
-        All columns or some, all rows, those `where` column == value, or some image ids.
-        """
-        artifact = table(name, key, where)
+        """Read one key of a table through its contract: all columns or some, all rows or those of some image ids."""
+        artifact = table(name, key)
         self.opened(artifact)
         found = self._read_parquet(artifact, columns, ids)
         if columns is None:
@@ -110,21 +114,39 @@ class Home:
         return found
 
     def write_table(self, name: str, key: str, data: pa.Table, fingerprint: str) -> Stored:
-        """Conform to the contract, write beside, rename. The same rows and fingerprint always give the same bytes."""
+        """Conform to the contract, write beside, rename. The same rows and fingerprint always give the same bytes.
+
+        Where the home holds the very same rows already, the file stays untouched and the fingerprint is noted beside.
+        """
         place = self.place(table(name, key))
         conformed = load(name).conform(data).combine_chunks()
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+        pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in conformed.schema.types)
         with beside.open("wb") as handle:
             sink = _HashingSink(handle)
             with pq.ParquetWriter(sink, conformed.schema, compression="zstd") as writer:
-                writer.write_table(conformed)
+                writer.write_table(conformed, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)
                 content = sink.hexdigest(str(conformed.schema))
                 writer.add_key_value_metadata({"fingerprint": fingerprint, "content_hash": content})
             handle.flush()
             os.fsync(handle.fileno())
-        beside.replace(place)
+        confirmation = Path(_confirmation(str(place)))
+        before = self.stored(table(name, key))
+        if before is not None and before.content_hash == content:
+            beside.unlink()
+            if before.fingerprint != fingerprint:
+                _write_beside(confirmation, f"{content} {fingerprint}")
+        else:
+            beside.replace(place)
+            confirmation.unlink(missing_ok=True)
         return Stored(fingerprint, content, conformed.num_rows)
+
+    def first_rows(self, artifact: Artifact, rows: int) -> pa.Table:
+        """The first rows of a table as they lie in the home, for a preview; reads no more than it must."""
+        with pq.ParquetFile(self.place(artifact)) as file:
+            batch = next(file.iter_batches(batch_size=rows), None)
+            return pa.table(batch) if batch is not None else file.schema_arrow.empty_table()
 
     def examined(self, artifact: Artifact) -> pa.Table:
         """A table as it lies in the home, for checks and previews.
@@ -205,10 +227,7 @@ class Home:
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{artifact.name}` first"
             )
-        condition = None if artifact.where is None else pc.field(artifact.where[0]) == artifact.where[1]
-        if ids is not None:
-            named = pc.field("image_id").isin(pa.array(list(ids), pa.string()))
-            condition = named if condition is None else condition & named
+        condition = None if ids is None else pc.field("image_id").isin(pa.array(list(ids), pa.string()))
         return pq.read_table(
             place, columns=None if columns is None else list(columns), filters=condition, partitioning=None
         )
@@ -239,23 +258,37 @@ class _HashingSink:
         return final.hexdigest()[:32]
 
 
-def content_hash(rows: pa.Table) -> str:
-    """SHA-256 (32 hex digits) of a table's schema and values, whatever its chunks."""
-    sink = pa.BufferOutputStream()
-    fields = [pa.field(field.name, field.type) for field in rows.schema]
-    plain = pa.table([rows[field.name].combine_chunks() for field in fields], schema=pa.schema(fields))
-    pq.write_table(plain, sink, compression="none")
-    return hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+def _file_state(place: str) -> tuple[int, ...]:
+    """What changes when a file is replaced; zeros when there is none."""
+    try:
+        status = os.stat(place)  # noqa: PTH116 - asked tens of thousands of times; a Path costs more than the answer
+    except (FileNotFoundError, NotADirectoryError):
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _stored_table(place: Path) -> Stored | None:
-    if not place.is_file():
-        return None
+def _confirmation(place: str) -> str:
+    """Where the later fingerprint of a table stands that came out as it was: beside it."""
+    folder, name = os.path.split(place)
+    return f"{folder}/.{name}{CONFIRMED}"
+
+
+def _stored_table(place: str) -> Stored | None:
     footer = pq.read_metadata(place)
     known = footer.metadata or {}
     if b"fingerprint" not in known or b"content_hash" not in known:
         return None
-    return Stored(known[b"fingerprint"].decode(), known[b"content_hash"].decode(), footer.num_rows)
+    fingerprint, content = known[b"fingerprint"].decode(), known[b"content_hash"].decode()
+    confirmation = Path(_confirmation(place))
+    if confirmation.is_file():
+        confirmed_content, _, later = confirmation.read_text().partition(" ")
+        fingerprint = later if confirmed_content == content else fingerprint
+    return Stored(fingerprint, content, footer.num_rows)
+
+
+def _stored_folder(marker: str) -> Stored:
+    known = json.loads(Path(marker).read_text())
+    return Stored(known["fingerprint"], known["content_hash"], known["rows"])
 
 
 def _folder_content(folder: Path) -> tuple[str, int]:

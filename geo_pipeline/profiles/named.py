@@ -1,61 +1,67 @@
-"""Profiles by name, and the environment variables in which a Dagster code location finds its profile, seed and home."""
+"""Profiles by name, with what a user chose, from the command line, from a home, or from the environment.
 
-import json
+In the environment a Dagster code location finds its profile, seed and home; what it does not say, the home remembers.
+"""
+
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.profiles.choices import (
+    REMEMBERED,
+    BenchmarkFiles,
+    Choices,
+    choices_of_environment,
+    remembered_choices,
+)
 from geo_pipeline.profiles.paper import paper
-from geo_pipeline.profiles.photos import photos
+from geo_pipeline.profiles.photos import photos, shards_for
 from geo_pipeline.profiles.profile import Profile, ProfileError
 from geo_pipeline.profiles.sample import sample
+from geo_pipeline.profiles.sources import CombinedSpec, Part, files_spec
+
+if TYPE_CHECKING:
+    from geo_pipeline.imagery.opening import Kind
 
 PROFILE_NAMES = ("sample", "photos", "paper")
-VARIABLES = (
-    "GEO_PIPELINE_PROFILE",
-    "GEO_PIPELINE_SEED",
-    "GEO_PIPELINE_HOME",
-    "GEO_PIPELINE_IMAGES",
-    "GEO_PIPELINE_METADATA",
+VARIABLES = tuple(
+    f"GEO_PIPELINE_{name}"
+    for name in ("PROFILE", "SEED", "HOME", "IMAGES", "METADATA", "FORMAT", "BENCHMARKS", "SHARDS", "MAX_REJECTED")
 )
 DEFAULT_HOME = Path("workspace")
-REMEMBERED = "profile.json"
+_NEED_METADATA = ("folder", "msgpack")
+"""Formats that hold no coordinates."""
 
 
-def named_profile(name: str, seed: int = 0, images: Path | None = None, metadata: Path | None = None) -> Profile:
-    """The profile of this name.
+def named_profile(choices: Choices) -> Profile:
+    """The profile of these choices; the sample where they name none.
 
-    Raises ProfileError for an unknown name, or when the folder of photographs is not given.
+    Raises ProfileError for an unknown name, format or benchmark, and when photographs or metadata are not given.
     """
-    if seed < 0:
-        raise ProfileError(f"found the seed {seed}, expected 0 or more; choose another with --seed (GEO_PIPELINE_SEED)")
-    if name == "sample":
-        return sample(seed)
-    if name not in PROFILE_NAMES:
-        raise ProfileError(
-            f"found the profile {name!r}, expected one of {', '.join(PROFILE_NAMES)}; choose one with --profile"
-        )
-    if images is None:
-        raise ProfileError(
-            f"the profile {name} needs a folder of photographs and found none; give it with --images "
-            "(GEO_PIPELINE_IMAGES)"
-        )
-    if name == "photos":
-        return photos(images, metadata, seed)
-    if metadata is None:
-        raise ProfileError(
-            "the profile paper needs the metadata of its photographs and found none; give it with "
-            "--metadata (GEO_PIPELINE_METADATA)"
-        )
-    return paper(images, metadata, seed)
+    profile = _profile(choices)
+    if choices.shards is not None:
+        profile = replace(profile, reference_shards=choices.shards)
+    if choices.max_rejected is not None:
+        profile = replace(profile, max_rejected_share=choices.max_rejected)
+    return _with_benchmarks(profile, choices.benchmarks) if choices.benchmarks else profile
 
 
-def remember(home: Path, name: str, seed: int, images: Path | None, metadata: Path | None) -> None:
-    """Write into the home what it was run with, so that commands on a finished home need not be told again."""
-    home.mkdir(parents=True, exist_ok=True)
-    folders = {"images": images, "metadata": metadata}
-    places = {key: str(place.expanduser().absolute()) for key, place in folders.items() if place is not None}
-    (home / REMEMBERED).write_text(json.dumps({"profile": name, "seed": seed, **places}, indent=1) + "\n")
+def settled(given: Choices, home: Path) -> Choices:
+    """The given choices with what the home remembers, and with a number of shards that stays.
+
+    Where the number of shards follows from the photographs, these are counted at the first run of the home; later
+    runs keep the number, so that photographs that are added never move others to another shard.
+    """
+    remembered = remembered_choices(home)
+    choices = given if remembered is None else given.after(remembered)
+    if choices.profile == "photos" and choices.shards is None and choices.images:
+        spec = files_spec(choices.images, choices.metadata or None, _kind(choices))
+        if not spec.missing():
+            choices = replace(choices, shards=shards_for(spec, home / "index"))
+    return choices
 
 
 def remembered_profile(home: Path) -> Profile:
@@ -63,26 +69,93 @@ def remembered_profile(home: Path) -> Profile:
 
     Raises ProfileError when nothing was run there yet.
     """
-    place = home / REMEMBERED
-    if not place.is_file():
+    known = remembered_choices(home)
+    if known is None:
         raise ProfileError(
             f"found no {REMEMBERED} in {home}, expected a home that a run has filled: `geo-pipeline run`"
         )
-    known = json.loads(place.read_text())
-    images, metadata = (Path(known[key]) if key in known else None for key in ("images", "metadata"))
-    return named_profile(known["profile"], known["seed"], images, metadata)
+    return named_profile(settled(known, home))
 
 
 def profile_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[Profile, Path]:
-    """The profile and the home that the GEO_PIPELINE_ variables name; the sample in ./workspace without them."""
-    written = environment.get("GEO_PIPELINE_SEED") or "0"
-    if not written.lstrip("-").isdigit():
-        raise ProfileError(f"found GEO_PIPELINE_SEED={written!r}, expected a whole number")
-    images, metadata = (environment.get(f"GEO_PIPELINE_{name}") for name in ("IMAGES", "METADATA"))
-    profile = named_profile(
-        environment.get("GEO_PIPELINE_PROFILE") or "sample",
-        int(written),
-        Path(images) if images else None,
-        Path(metadata) if metadata else None,
+    """The profile and the home that the GEO_PIPELINE_ variables name; the sample in ./workspace without them.
+
+    What the variables do not say is taken from the home, so that the UI shows what the shell ran. A number of shards
+    that had to be counted is written into the home, as a run would.
+    """
+    home = Path(environment.get("GEO_PIPELINE_HOME") or DEFAULT_HOME)
+    given = choices_of_environment(environment)
+    choices = settled(given, home)
+    profile = named_profile(choices)
+    known = remembered_choices(home)
+    if choices.profile == "photos" and choices.shards is not None and (known is None or known.shards is None):
+        choices.remember(home)
+    return profile, home
+
+
+def _profile(choices: Choices) -> Profile:
+    name, seed, kind = choices.profile or "sample", choices.seed or 0, _kind(choices)
+    if name not in PROFILE_NAMES:
+        raise ProfileError(
+            f"found the profile {name!r}, expected one of {', '.join(PROFILE_NAMES)}; choose one with --profile"
+        )
+    if name == "sample":
+        _refuse_files(choices)
+        return sample(seed)
+    if not choices.images:
+        raise ProfileError(
+            f"the profile {name} needs photographs and found none; give a folder, a container or a URL with --images "
+            "(GEO_PIPELINE_IMAGES)"
+        )
+    if not choices.metadata and (kind in _NEED_METADATA or (name == "paper" and kind is None)):
+        what = f"the format {kind}" if kind else "the profile paper"
+        raise ProfileError(
+            f"{what} needs the metadata of its photographs and found none; give it with --metadata "
+            "(GEO_PIPELINE_METADATA), or a --format that holds coordinates itself: webdataset, parquet, exif"
+        )
+    spec = files_spec(choices.images, choices.metadata or None, kind)
+    return photos(spec, seed, choices.shards) if name == "photos" else paper(spec, seed)
+
+
+def _kind(choices: Choices) -> "Kind | None":
+    if not choices.format:
+        return None
+    from geo_pipeline.imagery.opening import Kind
+
+    for kind in get_args(Kind):
+        if kind == choices.format:
+            found: Kind = kind
+            return found
+    raise ProfileError(
+        f"found --format {choices.format!r}, expected one of {', '.join(get_args(Kind))}; without it the names of the "
+        "files tell"
     )
-    return profile, Path(environment.get("GEO_PIPELINE_HOME") or DEFAULT_HOME)
+
+
+def _refuse_files(choices: Choices) -> None:
+    options = {"images": "--images", "metadata": "--metadata", "format": "--format", "benchmarks": "--benchmark"}
+    given = [option for name, option in options.items() if getattr(choices, name)]
+    if given:
+        raise ProfileError(
+            f"found {' and '.join(given)} with the profile sample, which draws its own photographs; choose "
+            "--profile photos or paper"
+        )
+
+
+def _with_benchmarks(profile: Profile, given: tuple[BenchmarkFiles, ...]) -> Profile:
+    """The profile with benchmarks that have photographs of their own, beside the one that its split sets aside."""
+    own = (profile.split.benchmark_name,) if profile.split.benchmark else ()
+    known = [name for name in BENCHMARKS if name not in own]
+    for each in given:
+        if each.name not in known:
+            raise ProfileError(
+                f"found --benchmark {each.name}=..., expected one of {', '.join(known)} (a new one is one file in "
+                "geo_pipeline/benchmarks and one line in its registry)"
+            )
+    parts = [
+        Part(each.name, files_spec(each.images, each.metadata, None, layout, f"--benchmark {each.name}=..."))
+        for each in given
+        for layout in (BENCHMARKS[each.name].metadata if each.metadata else None,)
+    ]
+    source = CombinedSpec((Part(None, profile.source), *parts))
+    return replace(profile, source=source, benchmarks=(*own, *(each.name for each in given)))

@@ -26,10 +26,11 @@ class Profile:
     """One size of the pipeline.
 
     - `statement`: one or two sentences for the report's reader on what data and networks these are.
-    - `reference_shards`: Dagster shards of the training and reference images; `shard_rows`: about how many images
-      each holds.
+    - `reference_shards`: Dagster shards of the training and reference images; their number never follows from that of
+      the images, so that images that are added move no others.
     - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
-    - `max_rejected_share`: more rejected photographs than this share fail the run (rejecting all always does).
+    - `max_rejected_share`: more rejected photographs than this share fail the run (rejecting a whole shard always
+      does).
     - `needs`: weights and class lists that must be there before a run.
     """
 
@@ -39,7 +40,6 @@ class Profile:
     source: SourceSpec
     split: SplitConfig
     reference_shards: int
-    shard_rows: int
     benchmarks: tuple[str, ...]
     canonical_px: int
     canonical_quality: int
@@ -50,7 +50,7 @@ class Profile:
     lvlm: LvlmConfig
     router: RouterConfig
     distance: DistanceKind = "great_circle"
-    max_rejected_share: float = 0.5
+    max_rejected_share: float = 0.05
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     needs: tuple[NeededFiles, ...] = ()
 

@@ -14,7 +14,8 @@ class ComputeConfig:
 
     - `batch_rows`: rows that a worker gets at once; `actors`: workers side by side; `cpus`: logical CPUs of a local
       Ray (an actor asks a quarter).
-    - `gpus_per_worker`: of a worker and of a training worker; `wave_mib`: how much input is handed to Ray at a time.
+    - `cpu_actors`: workers side by side of a stage that runs no network (decoding); each asks a whole CPU and no GPU.
+    - `gpus_per_worker`: of a worker and of a training worker.
     - `address`: an existing Ray cluster; the environment's RAY_ADDRESS goes before it, and without either a local one
       starts.
     - `stall_s`: seconds without any result after which the run stops with a message.
@@ -23,11 +24,11 @@ class ComputeConfig:
     batch_rows: int = 64
     actors: int = 2
     cpus: int = 4
+    cpu_actors: int = 2
     gpus_per_worker: float = 0.0
     torch_threads: int = 1
     train_threads: int = 1
     train_workers: int = 1
-    wave_mib: int = 1024
     address: str | None = None
     stall_s: float = 600.0
 

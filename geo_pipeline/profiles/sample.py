@@ -29,7 +29,6 @@ def sample(seed: int = 0) -> Profile:
         source=PlanetSpec(seed),
         split=SplitConfig.sample(),
         reference_shards=4,
-        shard_rows=700,
         benchmarks=("planet_mixed", "planet_remote", "planet_cities"),
         canonical_px=64,
         canonical_quality=92,

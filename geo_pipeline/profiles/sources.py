@@ -1,27 +1,29 @@
-"""Where photographs come from, as values: a drawn planet or a folder. Each opens as an `imagery.source.Source`.
+"""Where photographs come from, as values: a drawn planet, files, or several of these together.
 
-Reading a folder belongs to imagery, drawing a planet to sample_world; both are imported when the source is opened.
+Each opens as an `imagery.source.Source`. Reading files belongs to imagery, drawing a planet to sample_world; both are
+imported when the source is opened.
 """
 
-import hashlib
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from geo_pipeline.imagery.source import Source
 from geo_pipeline.sample_world.config import PlanetConfig
+
+if TYPE_CHECKING:
+    from geo_pipeline.imagery.metadata.layout import MetadataFormat
+    from geo_pipeline.imagery.opening import Kind
+
+_PATTERN = frozenset("*{[?")
 
 
 class SourceSpec(Protocol):
     """A description of a source that can stand in a frozen profile."""
 
-    def open(self) -> Source:
-        """The source itself."""
-        ...
-
-    def stamp(self, locators: Sequence[str]) -> str:
-        """A digest that changes when the bytes behind one of these locators change; cheap, so it reads no image."""
+    def open(self, index: Path | None = None) -> Source:
+        """The source itself; in the folder `index` it may keep what it found in large files."""
         ...
 
     def missing(self) -> list[str]:
@@ -36,15 +38,11 @@ class PlanetSpec:
     seed: int
     config: PlanetConfig = field(default_factory=PlanetConfig)
 
-    def open(self) -> Source:
+    def open(self, index: Path | None = None) -> Source:
         """The drawn planet."""
         from geo_pipeline.sample_world.source import PlanetSource
 
         return PlanetSource(self.seed, self.config)
-
-    def stamp(self, locators: Sequence[str]) -> str:
-        """Seed and mixture: they decide every picture."""
-        return hashlib.sha256(f"{self.seed}:{self.config}".encode()).hexdigest()[:32]
 
     def missing(self) -> list[str]:
         """Nothing: a planet is drawn."""
@@ -52,34 +50,86 @@ class PlanetSpec:
 
 
 @dataclass(frozen=True)
-class FolderSpec:
-    """A folder of photographs, with a metadata file or with positions in EXIF."""
+class FilesSpec:
+    """Photographs in files: a folder, one container or a pattern; absolute local paths or fsspec URLs.
 
-    images: Path
-    metadata: Path | None = None
+    `metadata` is a CSV or Parquet file; `kind` says how the files are to be read, None to tell it from their names;
+    `metadata_format` is the published layout of the metadata, None to tell it from the file. `named` is the option by
+    which a user gave the files, for messages.
+    """
 
-    def open(self) -> Source:
-        """The folder."""
-        from geo_pipeline.imagery.folder import FolderSource
+    images: str
+    metadata: str | None = None
+    kind: "Kind | None" = None
+    metadata_format: "MetadataFormat | None" = None
+    named: str = "--images"
 
-        return FolderSource(self.images, self.metadata)
+    def open(self, index: Path | None = None) -> Source:
+        """The files. Raises SourceError when they cannot be used as a whole."""
+        from geo_pipeline.imagery.opening import open_source
 
-    def stamp(self, locators: Sequence[str]) -> str:
-        """Size and time of change of each file; a file that is not there counts as such."""
-        hasher = hashlib.sha256()
-        for locator in locators:
-            try:
-                status = (self.images / locator).stat()
-                hasher.update(f"{locator}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-            except OSError:
-                hasher.update(f"{locator}\0missing\n".encode("utf-8", "surrogateescape"))
-        return hasher.hexdigest()[:32]
+        return open_source(self.images, self.metadata, self.kind, index, metadata_format=self.metadata_format)
 
     def missing(self) -> list[str]:
-        """The folder or the metadata file, where it is not there."""
-        lines = (
-            [] if self.images.is_dir() else [f"the folder of photographs {self.images} (give another with --images)"]
-        )
-        if self.metadata is not None and not self.metadata.is_file():
-            lines.append(f"the metadata file {self.metadata} (give another with --metadata)")
+        """The photographs or the metadata file, where they are on this machine and not there."""
+        lines = []
+        metadata_option = "--metadata" if self.named == "--images" else self.named
+        if _is_local(self.images) and not _is_there(Path(self.images)):
+            lines.append(f"the photographs {self.images} (give others with {self.named})")
+        if self.metadata is not None and _is_local(self.metadata) and not Path(self.metadata).is_file():
+            lines.append(f"the metadata file {self.metadata} (give another with {metadata_option})")
         return lines
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several sources: `set_name` is the benchmark that its photographs are, None for the reference."""
+
+    set_name: str | None
+    spec: SourceSpec
+
+
+@dataclass(frozen=True)
+class CombinedSpec:
+    """Several sources as one: the reference collection, and benchmarks with images and metadata of their own."""
+
+    parts: tuple[Part, ...]
+
+    def open(self, index: Path | None = None) -> Source:
+        """All parts; each has a folder of its own in `index`."""
+        from geo_pipeline.imagery.combined import CombinedSource, SourcePart
+
+        def opened(part: Part) -> Source:
+            return part.spec.open(index / (part.set_name or "reference") if index is not None else None)
+
+        return CombinedSource(tuple(SourcePart(part.set_name, opened(part)) for part in self.parts))
+
+    def missing(self) -> list[str]:
+        """What is missing of any part."""
+        return [line for part in self.parts for line in part.spec.missing()]
+
+
+def files_spec(
+    images: str | Path,
+    metadata: str | Path | None = None,
+    kind: "Kind | None" = None,
+    metadata_format: "MetadataFormat | None" = None,
+    named: str = "--images",
+) -> FilesSpec:
+    """The spec of files as a user writes them: local paths may be relative or begin with `~`."""
+    beside = absolute_place(metadata) if metadata is not None else None
+    return FilesSpec(absolute_place(images), beside, kind, metadata_format, named)
+
+
+def absolute_place(place: str | Path) -> str:
+    """A local path made absolute and normal; a URL as it is."""
+    text = str(place)
+    return os.path.normpath(Path(text.removeprefix("file://")).expanduser().absolute()) if _is_local(text) else text
+
+
+def _is_local(place: str) -> bool:
+    return "://" not in place or place.startswith("file://")
+
+
+def _is_there(place: Path) -> bool:
+    return place.parent.is_dir() if _PATTERN & set(place.name) and not place.exists() else place.exists()

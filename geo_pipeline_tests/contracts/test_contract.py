@@ -20,6 +20,7 @@ def catalogue(**changes):
     columns = {
         "image_id": ["a", "b", "c"],
         "locator": ["a.jpg", "b.jpg", "c.jpg"],
+        "source_offset": pa.array([None, 0, 512], pa.int64()),
         "author": ["Ann", None, "Bob"],
         "lat_deg": [1.5, -90.0, 90.0],
         "lon_deg": [-180.0, 180.0, 0.0],
@@ -27,6 +28,7 @@ def catalogue(**changes):
         "shard": ["reference-000", "reference-001", "photos"],
         "place_token": ["1347b3", "1347b5", "1347b7"],
         "credit": [None, None, "by Bob"],
+        "stamp": [None, "12-34", "9f"],
     }
     return pa.table({**columns, **changes})
 
@@ -237,6 +239,8 @@ def test_a_position_in_the_bytes_of_an_image_breaks_the_contract():
         "sha256": "0" * 64,
         "phash": -5,
         "credit": None,
+        "locator": "a.jpg",
+        "source_offset": None,
     }
     schema = load("images").arrow_schema
     assert broken("images", pa.Table.from_pylist([image], schema=schema)) == {"jpeg_has_no_exif": 1}
@@ -257,5 +261,5 @@ def test_a_table_is_not_taken_from_a_python_variable_or_a_file(tmp_path):
 
 
 def test_an_unknown_contract_is_named_with_those_there_are():
-    with pytest.raises(UnknownContractError, match="catalogue, coverage"):
+    with pytest.raises(UnknownContractError, match="catalogue, census, coverage"):
         load("catalog")

@@ -12,8 +12,8 @@ TEXT = (importlib.resources.files("data_contracts") / "catalogue.yaml").read_tex
 def test_the_file_as_it_is_reads():
     document = read_document(TEXT, "catalogue")
     assert document.key == ("image_id",)
-    assert document.columns[3].limits.minimum == -90
-    assert document.columns[3].unit == "degrees"
+    assert document.columns[4].limits.minimum == -90
+    assert document.columns[4].unit == "degrees"
     assert {rule.name for rule in document.rules} == {"not_null_island", "shard_follows_set"}
 
 

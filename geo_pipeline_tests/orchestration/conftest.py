@@ -3,9 +3,13 @@
 import dagster as dg
 import pytest
 
+from geo_pipeline.orchestration.runner import sync_less
 from geo_pipeline_tests.orchestration.small_lineage import SmallRun
 
 NO_TELEMETRY = {"telemetry": {"enabled": False}}
+
+
+sync_less()
 
 
 @pytest.fixture

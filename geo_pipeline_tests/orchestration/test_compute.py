@@ -1,65 +1,129 @@
 import os
-import threading
+import time
 
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute, guarded
-from geo_pipeline.orchestration.stage import in_batches
+from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute
+from geo_pipeline.orchestration.stage import in_batches, mapped_shards
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline_tests.orchestration.workers import loads
 
-WORKER = "geo_pipeline_tests.orchestration.workers:PidWorker"
-LOOP = "geo_pipeline_tests.orchestration.workers:loop"
+WORKERS = "geo_pipeline_tests.orchestration.workers"
+WORKER = f"{WORKERS}:PidWorker"
+LOOP = f"{WORKERS}:loop"
 CONFIG = ComputeConfig(batch_rows=3, actors=2, cpus=4, stall_s=120)
+
+pytestmark = pytest.mark.xdist_group("one_ray")
 
 
 def numbers(count):
     return list(in_batches(pa.table({"x": list(range(count))}), CONFIG.batch_rows))
 
 
+@pytest.fixture(scope="module")
+def on_ray():
+    """Ray, started once for the tests of this module."""
+    with RayCompute(CONFIG) as compute:
+        yield compute
+
+
+@pytest.fixture
+def patience(on_ray):
+    """Sets how long Ray may be silent, for one test."""
+
+    def patient(stall_s):
+        on_ray.config = ComputeConfig(batch_rows=3, actors=2, cpus=4, stall_s=stall_s)
+
+    yield patient
+    on_ray.config = CONFIG
+
+
+def gone(pid):
+    """Whether a process has ended, within a few seconds."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_in_process_gives_one_result_per_batch_in_order(tmp_path):
     results = list(InProcessCompute(CONFIG).map_batches(WORKER, {"folder": tmp_path}, numbers(8)))
     assert [part.num_rows for part in results] == [3, 3, 2]
     assert pa.concat_tables(results)["square"].to_pylist() == [value * value for value in range(8)]
-    assert [path.name for path in tmp_path.iterdir()] == [f"pid-{os.getpid()}"]
+    assert loads(tmp_path) == {os.getpid(): 1}
 
 
-def test_no_batches_need_no_worker(tmp_path):
+def test_no_batches_need_no_worker_and_no_ray(tmp_path):
     assert list(InProcessCompute(CONFIG).map_batches("nosuch.module:Worker", {}, [])) == []
+    assert list(RayCompute(CONFIG).map_batches("nosuch.module:Worker", {}, [])) == []
 
 
-def test_silence_becomes_an_error_and_an_error_is_handed_on():
-    def silent(wait):
-        yield "first"
-        wait.wait(20)
-
-    wait = threading.Event()
-    results = guarded(silent(wait), 0.2, "some worker")
-    assert next(results) == "first"
-    with pytest.raises(ComputeError, match="no result of some worker"):
-        next(results)
-    wait.set()
-    with pytest.raises(ZeroDivisionError):
-        list(guarded((1 // number for number in (1, 0)), 5.0, "some worker"))
-
-
-def test_on_ray_two_actors_work_one_is_killed_every_row_is_there_and_bytes_are_equal(tmp_path):
-    """The one test that starts Ray: actor pool, replacement of a killed actor, and training."""
-    for name in ("ray", "here", "train"):
+def test_each_worker_loads_once_however_many_shards_and_one_that_is_killed_is_replaced(on_ray, tmp_path):
+    for name in ("ray", "here"):
         (tmp_path / name).mkdir()
-    with RayCompute(CONFIG) as ray_compute:
-        kwargs = {"folder": tmp_path / "ray", "deadly": 13, "pause_s": 0.3}
-        on_ray = list(ray_compute.map_batches(WORKER, kwargs, numbers(40)))
-        reports = []
-        trained = ray_compute.train(LOOP, {"start": 4.0, "out_dir": tmp_path / "train" / "net"}, reports.append)
-    pids = {int(path.name.removeprefix("pid-")) for path in (tmp_path / "ray").glob("pid-*")}
-    killed = int((tmp_path / "ray" / "killed").read_text())
-    assert killed in pids
-    assert os.getpid() not in pids
-    assert len(pids) >= 3, "two actors, and one in the place of the killed one"
-    here = list(InProcessCompute(CONFIG).map_batches(WORKER, {"folder": tmp_path / "here"}, numbers(40)))
-    assert [part.to_pydict() for part in on_ray] == [part.to_pydict() for part in here]
-    assert [part.schema for part in on_ray] == [part.schema for part in here]
+    kwargs = {"folder": tmp_path / "ray", "deadly": 5, "pause_s": 0.1}
+    shards = {f"shard-{number}": pa.table({"x": list(range(20 * number, 20 * number + 20))}) for number in range(6)}
+    found = dict(mapped_shards(None, list(shards), shards.__getitem__, WORKER, kwargs, on_ray))
+    assert set(loads(tmp_path / "ray").values()) == {1}
+    assert len(loads(tmp_path / "ray")) == 3, "two actors, and one in the place of the killed one"
+    assert os.getpid() not in loads(tmp_path / "ray")
+    twin = InProcessCompute(CONFIG)
+    here = dict(mapped_shards(None, list(shards), shards.__getitem__, WORKER, {"folder": tmp_path / "here"}, twin))
+    assert {key: [part.to_pydict() for part in parts] for key, parts in found.items()} == {
+        key: [part.to_pydict() for part in parts] for key, parts in here.items()
+    }
+    assert [part.schema for part in found["shard-0"]] == [part.schema for part in here["shard-0"]]
+    assert all(gone(pid) for pid in loads(tmp_path / "ray")), "the pool ends with its call"
+
+
+def test_a_batch_at_which_every_worker_dies_is_given_up_in_one_clear_sentence(on_ray, tmp_path):
+    results = on_ray.map_batches(WORKER, {"folder": tmp_path, "deadly": 4, "deaths": 99}, numbers(9))
+    with pytest.raises(ComputeError, match=r"PidWorker died 3 times at the same batch.*run again") as raised:
+        list(results)
+    assert "\n" not in str(raised.value)
+    assert 3 <= len(list(tmp_path.glob("killed-*"))) <= 5, "a result that was lost on its way may be blamed first"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [({}, "Refusing failed: ValueError: seven is not allowed"), ({"at_once": True}, "FileNotFoundError: no weights")],
+)
+def test_an_error_of_the_worker_is_told_with_its_cause_and_without_rays_traceback(on_ray, tmp_path, kwargs, words):
+    with pytest.raises(ComputeError, match=words) as raised:
+        list(on_ray.map_batches(f"{WORKERS}:Refusing", {"folder": tmp_path, **kwargs}, numbers(9)))
+    assert "ray" not in str(raised.value)
+
+
+def test_silence_becomes_an_error(on_ray, patience, tmp_path):
+    patience(4.0)
+    with pytest.raises(ComputeError, match=r"no result of .*Silent for 4 s"):
+        list(on_ray.map_batches(f"{WORKERS}:Silent", {"folder": tmp_path}, numbers(2)))
+    assert (tmp_path / "asked").exists()
+
+
+def test_who_stops_reading_ends_the_work(on_ray, tmp_path):
+    taken = []
+
+    def endless():
+        for number in range(10_000):
+            taken.append(number)
+            yield pa.table({"x": [number]})
+
+    results = on_ray.map_batches(WORKER, {"folder": tmp_path}, endless())
+    assert next(results)["x"].to_pylist() == [0]
+    results.close()
+    assert all(gone(pid) for pid in loads(tmp_path))
+    assert len(taken) <= 10, "only what is in flight was read"
+
+
+def test_training_gives_the_same_on_ray_as_here(on_ray, tmp_path):
+    reports = []
+    (tmp_path / "train").mkdir()
+    trained = on_ray.train(LOOP, {"start": 4.0, "out_dir": tmp_path / "train" / "net"}, reports.append)
     assert (trained.metrics, reports) == ({"best": 2.0}, [{"epoch": 0, "loss": 4.0}, {"epoch": 1, "loss": 2.0}])
     twin = InProcessCompute(CONFIG).train(LOOP, {"start": 4.0, "out_dir": tmp_path / "twin"}, reports.append)
     assert twin.curves == trained.curves

@@ -24,7 +24,7 @@ from geo_pipeline.sample_world.scene import draw
 from geo_pipeline.sample_world.source import PlanetSource
 
 BENCHMARK = "planet_mixed"
-PROFILE = replace(sample(3), benchmarks=(BENCHMARK,))
+PROFILE = replace(sample(3), benchmarks=(BENCHMARK,), reference_shards=1)
 PLACES = [(10.0, 20.0), (-5.0, 100.0), (40.0, -70.0), (0.5, 0.5)]
 
 
@@ -47,11 +47,14 @@ def home(tmp_path):
     catalogue = [
         {
             "image_id": image_id, "locator": str(row), "author": f"a{row}", "lat_deg": lat, "lon_deg": lon,
-            "set_name": BENCHMARK, "shard": BENCHMARK, "place_token": "478b5c", "credit": None,
+            "set_name": BENCHMARK, "shard": BENCHMARK, "place_token": "478b5c",
         }
         for row, (image_id, (lat, lon)) in enumerate(zip(ids, PLACES, strict=True))
     ]  # fmt: skip
-    home.write_table("catalogue", "all", _rows("catalogue", catalogue), "f")
+    home.write_table("catalogue", BENCHMARK, _rows("catalogue", catalogue), "f")
+    for key in ("reference-000", "router_queries"):
+        home.write_table("catalogue", key, load("catalogue").empty(), "f")
+        home.write_table("segmentations", key, load("segmentations").empty(), "f")
     maps = [draw(planet, planet.photographs[row]).class_map for row in range(4)]
     segmentations = [
         {"image_id": image_id, "class_map_png": _png(each), "width": 64, "height": 64}

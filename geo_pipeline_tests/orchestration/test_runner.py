@@ -57,20 +57,33 @@ def test_the_record_in_dagster_has_the_exact_version_of_each_shard_and_no_stale_
 def test_one_changed_shard_costs_that_shard_and_what_depends_on_it(small):
     small.bring_up()
     small.world.made.clear()
+    before = {path: path.stat().st_mtime_ns for path in small.files()}
     small.world.numbers["b"] = [40.0]
     executed = small.bring_up()
-    assert executed == {"features": ["b"], "doubles": ["b"], "features_manifest": ["all"], "total": ["all"]}
-    assert small.world.made == [("features", "b"), ("doubles", "b"), ("total", "all")]
+    assert executed == {"features": list(SHARDS), "doubles": ["b"], "features_manifest": ["all"], "total": ["all"]}
+    assert [place for place in small.world.made if place[0] != "features"] == [("doubles", "b"), ("total", "all")]
+    counts = {name: len(small.events(name)) for name in executed}
+    assert counts == {"features": 5, "doubles": 5, "features_manifest": 2, "total": 2}
+    touched = {path.stem for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert touched == {"b", "total"}
     assert stale_in_dagster(small) == set()
+    assert small.bring_up() == {}
 
 
 def test_shards_between_the_needed_ones_are_left_alone(small):
     small.bring_up()
     small.world.made.clear()
     small.world.numbers.update(a=[9.0], d=[8.0])
-    assert small.bring_up()["features"] == ["a", "d"]
-    assert [place for place in small.world.made if place[0] == "features"] == [("features", "a"), ("features", "d")]
-    assert len(small.events("features")) == 6
+    assert small.bring_up()["doubles"] == ["a", "d"]
+    assert [place for place in small.world.made if place[0] == "doubles"] == [("doubles", "a"), ("doubles", "d")]
+    assert (len(small.events("features")), len(small.events("doubles"))) == (6, 6)
+
+
+def test_what_lies_outside_is_looked_at_once_in_a_run(small):
+    small.bring_up()
+    assert small.world.looks == 1
+    small.bring_up()
+    assert small.world.looks == 2
 
 
 def test_changed_settings_are_stale_in_dagster_and_are_made_again(small):
@@ -99,7 +112,7 @@ def test_a_stale_input_is_refused_by_name_and_never_used(small):
     small.bring_up()
     small.world.numbers["b"] = [41.0]
     lineage = build(small.world)
-    with pytest.raises(StaleInputError, match=r"doubles reads.*features \[b\] is stale.*materialize features first"):
+    with pytest.raises(StaleInputError, match=r"doubles reads.*features \[a\] is stale.*materialize features first"):
         Freshness(lineage, small.home).refuse_stale(lineage.stages["doubles"], ["a", "b"])
     small.home.place(lineage.stages["features"].outputs("a")[0]).unlink()
     with pytest.raises(StaleInputError, match=r"features \[a\] is missing"):

@@ -1,6 +1,7 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from geo_pipeline.contracts.contract import ContractError
@@ -47,14 +48,51 @@ def test_a_table_that_breaks_its_contract_leaves_what_was_there(home):
     assert [path.name for path in (home.root / "tables/features").iterdir()] == ["a.parquet"]
 
 
-def test_narrowed_rows_have_a_version_of_their_own(home):
-    home.write_table("features", "a", features(1.0, 2.0), "f")
-    one, two = (table("features", "a", where=("image_id", f"image-{number}")) for number in range(2))
-    before = home.version(one), home.version(two), home.version(table("features", "a"))
-    home.write_table("features", "a", features(1.0, 9.0), "f")
-    after = home.version(one), home.version(two), home.version(table("features", "a"))
-    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
-    assert home.version(table("features", "b")) is None
+def test_rows_that_come_out_as_they_were_keep_their_file_and_take_the_new_fingerprint(home, tmp_path):
+    home.write_table("features", "a", features(1.0), "f")
+    place = home.root / "tables/features/a.parquet"
+    before = place.stat()
+    assert home.write_table("features", "a", features(1.0), "g").fingerprint == "g"
+    assert (place.stat().st_mtime_ns, place.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert home.stored(table("features", "a")).fingerprint == "g"
+    moved = Home(home.root.rename(tmp_path / "moved"))
+    assert moved.stored(table("features", "a")).fingerprint == "g"
+    moved.write_table("features", "a", features(2.0), "h")
+    assert moved.stored(table("features", "a")).fingerprint == "h"
+    assert [path.name for path in (moved.root / "tables/features").iterdir()] == ["a.parquet"]
+
+
+def test_a_note_about_other_rows_is_not_believed(home):
+    home.write_table("features", "a", features(1.0), "f")
+    home.write_table("features", "a", features(1.0), "g")
+    note = home.root / "tables/features/.a.parquet.confirmed"
+    kept = note.read_text()
+    home.write_table("features", "a", features(2.0), "h")
+    note.write_text(kept)
+    assert home.stored(table("features", "a")).fingerprint == "h"
+
+
+def test_what_is_known_of_a_file_is_forgotten_when_it_changes(home):
+    artifact = table("features", "a")
+    assert home.stored(artifact) is None
+    home.write_table("features", "a", features(1.0), "f")
+    first = home.stored(artifact)
+    assert home.stored(artifact) is first, "the footer is read once"
+    Home(home.root).write_table("features", "a", features(2.0, 3.0), "g")
+    assert (home.stored(artifact).rows, home.stored(artifact).fingerprint) == (2, "g")
+    (home.root / "tables/features/a.parquet").unlink()
+    assert home.stored(artifact) is None
+
+
+def test_rows_with_pictures_are_written_in_small_row_groups(home):
+    ids = [f"image-{number}" for number in range(1200)]
+    size = pa.array([8] * 1200, pa.int32())
+    png = pa.array([b"\x89PNG\r\n\x1a\n"] * 1200, pa.binary())
+    maps = pa.table({"image_id": ids, "class_map_png": png, "width": size, "height": size})
+    home.write_table("segmentations", "a", maps, "f")
+    footer = pq.read_metadata(home.root / "tables/segmentations/a.parquet")
+    assert [footer.row_group(number).num_rows for number in range(footer.num_row_groups)] == [512, 512, 176]
+    assert home.first_rows(table("segmentations", "a"), 3)["image_id"].to_pylist() == ids[:3]
 
 
 def test_a_missing_table_is_named_with_what_to_do(home):

@@ -10,20 +10,50 @@ import pyarrow as pa
 
 
 class PidWorker:
-    """Squares numbers and says in which process; meeting `deadly`, it kills itself once."""
+    """Squares numbers and notes in which process it was loaded; meeting `deadly`, it kills itself so many times."""
 
-    def __init__(self, folder, deadly=None, pause_s=0.0):
-        self.folder, self.deadly, self.pause_s = Path(folder), deadly, pause_s
-        (self.folder / f"pid-{os.getpid()}").touch()
+    def __init__(self, folder, deadly=None, deaths=1, pause_s=0.0):
+        self.folder, self.deadly, self.deaths, self.pause_s = Path(folder), deadly, deaths, pause_s
+        with (self.folder / f"pid-{os.getpid()}").open("a") as loads:
+            loads.write("loaded\n")
 
     def __call__(self, rows):
         time.sleep(self.pause_s)
         values = rows["x"].to_pylist()
-        mark = self.folder / "killed"
-        if self.deadly in values and not mark.exists():
-            mark.write_text(str(os.getpid()))
+        dead = len(list(self.folder.glob("killed-*")))
+        if self.deadly in values and dead < self.deaths:
+            (self.folder / f"killed-{os.getpid()}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return pa.table({"x": values, "square": [value * value for value in values]})
+
+
+class Refusing:
+    """Raises at a number it does not like, or when it is made."""
+
+    def __init__(self, folder, at_once=False):
+        if at_once:
+            raise FileNotFoundError("no weights here")
+
+    def __call__(self, rows):
+        if 7 in rows["x"].to_pylist():
+            raise ValueError("seven is not allowed")
+        return rows
+
+
+class Silent:
+    """Never answers."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def __call__(self, rows):
+        (self.folder / "asked").touch()
+        time.sleep(600)
+
+
+def loads(folder):
+    """How often a worker was loaded, per process."""
+    return {int(path.name[4:]): path.read_text().count("loaded") for path in Path(folder).glob("pid-*")}
 
 
 @dataclass

@@ -1,19 +1,24 @@
+import pickle
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from geo_pipeline.imagery.source import records_of
 from geo_pipeline.orchestration.artifacts import digest
-from geo_pipeline.profiles.named import named_profile, profile_of_environment
+from geo_pipeline.profiles.choices import BenchmarkFiles, Choices, remembered_choices
+from geo_pipeline.profiles.named import named_profile, profile_of_environment, remembered_profile, settled
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.requirements import NeededFiles
 from geo_pipeline.profiles.sample import sample
-from geo_pipeline.profiles.sources import FolderSpec
+from geo_pipeline.profiles.sources import CombinedSpec, FilesSpec, PlanetSpec, files_spec
+from geo_pipeline_tests.imagery.drawn_files import with_exif
 
 
 def test_the_papers_constants():
-    profile = paper(Path("images"), Path("metadata.csv"))
+    profile = paper(files_spec("images", "metadata.csv"))
     assert (profile.partition.tau_min, profile.partition.tau_max) == (50, (25000, 10000, 5000, 2000, 1000, 750, 500))
     assert (profile.geosurge.vision.model, profile.geosurge.vision.pretrained) == ("ViT-L-14-336-quickgelu", "openai")
     assert (profile.geosurge.training.batch, profile.geosurge.training.lr) == (1024, 1e-4)
@@ -30,7 +35,7 @@ def test_the_papers_constants():
 
 def test_paper_says_everything_that_is_missing_in_one_message(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    profile = paper(tmp_path / "images", tmp_path / "metadata.csv")
+    profile = paper(files_spec(tmp_path / "images", tmp_path / "metadata.csv"))
     with pytest.raises(ProfileError) as refused:
         profile.check_start()
     message = str(refused.value)
@@ -66,32 +71,155 @@ def test_the_sample_and_photos_differ_in_values_only(tmp_path):
     assert digest(sample(3).router) != digest(sample(4).router)
 
 
-def test_a_changed_file_changes_the_stamp_of_its_shard_only(tmp_path):
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(b"x")
-    spec = FolderSpec(tmp_path)
-    before = spec.stamp(["a.jpg"]), spec.stamp(["b.jpg"])
-    (tmp_path / "b.jpg").write_bytes(b"longer")
-    assert spec.stamp(["a.jpg"]) == before[0]
-    assert spec.stamp(["b.jpg"]) != before[1]
-    (tmp_path / "b.jpg").unlink()
-    assert spec.stamp(["b.jpg"]) != before[1]
+def test_few_may_be_rejected_unless_a_profile_has_a_reason(tmp_path):
+    draw(tmp_path, [1])
+    assert photos(tmp_path).max_rejected_share == 0.05
+    assert paper(files_spec("i", "m")).max_rejected_share == 0.2
+    assert named_profile(Choices("sample", max_rejected=0.5)).max_rejected_share == 0.5
 
 
-def test_the_environment_names_profile_seed_and_home(tmp_path):
+def test_the_papers_shards_are_fixed_and_can_be_chosen():
+    chosen = Choices("paper", images="i", metadata="m")
+    assert named_profile(chosen).reference_shards == 1024
+    assert named_profile(Choices("paper", images="i", metadata="m", shards=64)).reference_shards == 64
+
+
+def draw(folder, numbers):
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(with_exif(number / 10, number / 5))
+
+
+def test_the_number_of_shards_is_counted_once_and_kept(tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    folder.mkdir()
+    for number in range(151):
+        (folder / f"{number}.jpg").write_bytes(b"x")
+    first = settled(Choices("photos", images=str(folder)), home)
+    assert first.shards == 2
+    assert not home.exists()
+    first.remember(home)
+    for number in range(151, 400):
+        (folder / f"{number}.jpg").write_bytes(b"x")
+    again = settled(Choices("photos", images=str(folder)), home)
+    assert again.shards == 2
+    assert settled(Choices("photos", images=str(folder), shards=7), home).shards == 7
+    assert remembered_profile(home).reference_shards == 2
+    draw(tmp_path / "other", [1])
+    assert settled(Choices("photos", images=str(tmp_path / "other")), home).shards == 1
+
+
+def test_shards_are_counted_from_metadata_and_inside_containers(tmp_path):
+    rows = "".join(f"a{n}.jpg,1,{n / 10}\n" for n in range(301))
+    (tmp_path / "list.csv").write_text("IMG_ID,LAT,LON\n" + rows)
+    draw(tmp_path / "few", [1])
+    chosen = Choices("photos", images=str(tmp_path / "few"), metadata=str(tmp_path / "list.csv"))
+    assert settled(chosen, tmp_path / "home").shards == 3
+    with tarfile.open(tmp_path / "some.tar", "w") as archive:
+        for number in range(160):
+            archive.add(tmp_path / "few" / "1.jpg", f"{number}.jpg")
+    assert settled(Choices("photos", images=str(tmp_path / "some.tar")), tmp_path / "home").shards == 2
+
+
+def test_the_environment_names_profile_seed_and_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     profile, home = profile_of_environment({})
     assert (profile.name, profile.seed, home) == ("sample", 0, Path("workspace"))
-    named = {"GEO_PIPELINE_PROFILE": "photos", "GEO_PIPELINE_SEED": "7", "GEO_PIPELINE_IMAGES": str(tmp_path)}
+    assert not home.exists()
+    named = {"GEO_PIPELINE_PROFILE": "photos", "GEO_PIPELINE_SEED": "7", "GEO_PIPELINE_IMAGES": str(tmp_path / "none")}
     profile, _ = profile_of_environment(named)
-    assert (profile.name, profile.seed, profile.source.images) == ("photos", 7, tmp_path)
+    assert (profile.name, profile.seed, profile.source.images) == ("photos", 7, str(tmp_path / "none"))
+    assert not home.exists()
     with pytest.raises(ProfileError, match="GEO_PIPELINE_SEED"):
         profile_of_environment({"GEO_PIPELINE_SEED": "seven"})
 
 
+def test_the_ui_shows_what_the_shell_ran(tmp_path):
+    draw(tmp_path / "folder", range(3))
+    chosen = Choices(
+        "photos", 4, str(tmp_path / "folder"), benchmarks=(BenchmarkFiles("im2gps", str(tmp_path / "folder")),)
+    )
+    chosen = settled(chosen, tmp_path / "home")
+    chosen.remember(tmp_path / "home")
+    profile, _ = profile_of_environment({"GEO_PIPELINE_HOME": str(tmp_path / "home")})
+    assert profile == named_profile(chosen) == remembered_profile(tmp_path / "home")
+    assert profile.benchmarks == ("photos", "im2gps")
+
+
+def test_a_ui_that_comes_first_fixes_the_number_of_shards(tmp_path):
+    draw(tmp_path / "folder", range(3))
+    variables = {"PROFILE": "photos", "IMAGES": str(tmp_path / "folder"), "HOME": str(tmp_path / "home")}
+    environment = {f"GEO_PIPELINE_{name}": value for name, value in variables.items()}
+    profile, home = profile_of_environment(environment)
+    assert remembered_choices(home).shards == profile.reference_shards == 1
+    for number in range(200):
+        (tmp_path / "folder" / f"more{number}.jpg").write_bytes(b"x")
+    assert profile_of_environment(environment)[0].reference_shards == 1
+
+
+def test_benchmarks_come_with_their_own_photographs_and_published_layout(tmp_path):
+    draw(tmp_path / "mine", range(4))
+    draw(tmp_path / "queries", (1, 2))
+    line = ["0", "{}", *["x"] * 10, "{}", "{}", *["x"] * 11]
+    info = "".join("\t".join(line).format(n, n / 5 + 1, n / 10 + 1) + "\n" for n in (1, 2))
+    (tmp_path / "info.txt").write_text(info)
+    given = BenchmarkFiles("yfcc4k", str(tmp_path / "queries"), str(tmp_path / "info.txt"))
+    profile = named_profile(Choices("photos", images=str(tmp_path / "mine"), benchmarks=(given,)))
+    assert profile.benchmarks == ("photos", "yfcc4k")
+    assert isinstance(profile.source, CombinedSpec)
+    records = list(records_of(profile.source.open(tmp_path / "index").listing()))
+    queries = {record.image_id: record for record in records if record.set_name == "yfcc4k"}
+    assert set(queries) == {"yfcc4k|1", "yfcc4k|2"}
+    assert (queries["yfcc4k|2"].lat_deg, queries["yfcc4k|2"].lon_deg) == (1.2, 1.4)
+    assert {record.image_id for record in records if record.set_name is None} == {f"{n}.jpg" for n in range(4)}
+
+
+def test_paper_takes_its_benchmarks_from_the_metadata_or_from_their_own_files():
+    without = named_profile(Choices("paper", images="i", metadata="m"))
+    assert without.benchmarks == ("im2gps", "im2gps3k", "yfcc4k", "yfcc26k")
+    given = (BenchmarkFiles("im2gps3k", "/q"),)
+    assert named_profile(Choices("paper", images="i", metadata="m", benchmarks=given)).benchmarks == ("im2gps3k",)
+
+
+def test_what_is_missing_names_its_own_option(tmp_path):
+    given = (BenchmarkFiles("im2gps", str(tmp_path / "q"), str(tmp_path / "q.csv")),)
+    chosen = Choices("photos", images=str(tmp_path / "*.tar"), metadata=str(tmp_path / "list.csv"), benchmarks=given)
+    with pytest.raises(ProfileError) as refused:
+        named_profile(chosen).check_start()
+    message = str(refused.value)
+    for part in ("list.csv (give another with --metadata)", "q (give others with --benchmark im2gps=...)", "q.csv"):
+        assert part in message
+    assert "*.tar" not in message
+    assert FilesSpec("s3://bucket/images", "https://host/list.csv").missing() == []
+    assert PlanetSpec(0).missing() == []
+
+
+def test_a_source_can_be_sent_to_other_processes(tmp_path):
+    draw(tmp_path / "folder", (1,))
+    spec = named_profile(
+        Choices(
+            "photos", images=str(tmp_path / "folder"), benchmarks=(BenchmarkFiles("im2gps", str(tmp_path / "folder")),)
+        )
+    ).source
+    source = pickle.loads(pickle.dumps(spec.open(tmp_path / "index")))
+    assert len(source.read("im2gps|1.jpg")) > 100
+
+
 @pytest.mark.parametrize(
-    ("name", "images", "metadata", "word"),
-    [("huge", None, None, "'huge'"), ("photos", None, None, "--images"), ("paper", Path("x"), None, "--metadata")],
+    ("choices", "words"),
+    [
+        (Choices("huge"), "'huge', expected one of sample, photos, paper"),
+        (Choices("photos"), "--images"),
+        (Choices("paper", images="x"), "the profile paper needs the metadata .*--metadata"),
+        (Choices("photos", images="x", format="folder"), "the format folder needs the metadata .*--metadata"),
+        (Choices("photos", images="x", format="msgpack"), "the format msgpack needs the metadata"),
+        (Choices("photos", images="x", format="zip"), "found --format 'zip', expected one of folder, exif, tar"),
+        (Choices("photos", images="x", benchmarks=(BenchmarkFiles("imgps", "q"),)), "found --benchmark imgps=..., exp"),
+        (Choices("photos", images="x", benchmarks=(BenchmarkFiles("photos", "q"),)), "found --benchmark photos="),
+        (Choices("sample", images="x"), "found --images with the profile sample"),
+        (Choices(None, benchmarks=(BenchmarkFiles("im2gps", "q"),)), "--profile photos or paper"),
+    ],
 )
-def test_a_profile_that_cannot_be_made_says_why(name, images, metadata, word):
-    with pytest.raises(ProfileError, match=word):
-        named_profile(name, 0, images, metadata)
+def test_a_profile_that_cannot_be_made_says_why(choices, words):
+    with pytest.raises(ProfileError, match=words):
+        named_profile(choices)

@@ -3,6 +3,7 @@
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.assets.catalogue import catalogue_stages
+from geo_pipeline.orchestration.assets.census import census_stages
 from geo_pipeline.orchestration.assets.geocells import geocell_stages
 from geo_pipeline.orchestration.assets.geosurge import geosurge_stages
 from geo_pipeline.orchestration.assets.images import image_stages
@@ -29,6 +30,7 @@ def all_stages(profile: Profile, methods: dict[str, Method], benchmarks: dict[st
     stages = [
         *catalogue_stages(profile, shards),
         *image_stages(profile, shards),
+        *census_stages(profile, shards),
         *segmentation_stages(profile, shards),
         *geocell_stages(profile, shards),
         *geosurge_stages(profile, shards),

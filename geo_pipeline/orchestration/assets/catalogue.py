@@ -1,34 +1,34 @@
-"""The asset `catalogue`: every usable record of the source with its set and shard.
+"""The asset `catalogue`: every usable record of the source with its set, in its shard.
 
-The others quarantined with their reason.
+The others are quarantined in the same shard, with their reason.
 """
 
 from collections.abc import Iterator, Sequence
 
-from geo_pipeline.imagery.catalogue import build_catalogue
-from geo_pipeline.orchestration.artifacts import ALL, table
+import pyarrow as pa
+
+from geo_pipeline.imagery.catalogue import Catalogue, build_catalogue
+from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step
-from geo_pipeline.profiles.profile import Profile, ProfileError
+from geo_pipeline.profiles.profile import Profile
+
+INDEX = "index"
+"""Folder of the home in which a source may note what it found in large files, so that they are read once."""
 
 
 def catalogue_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
     """The catalogue."""
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        catalogue, quarantine = build_catalogue(profile.source.open(), profile.split, profile.shard_rows)
-        unknown = sorted(set(catalogue["shard"].to_pylist()) - set(shards.all))
-        if unknown:
-            raise ProfileError(
-                f"found photographs for {', '.join(unknown)}, expected only the shards "
-                f"{', '.join(shards.all)} of profile {profile.name}; "
-                "raise its reference_shards, or add the benchmark to its benchmarks"
-            )
-        sets = catalogue.group_by("set_name").aggregate([("image_id", "count")]).sort_by("set_name").to_pylist()
-        notes = {f"set {row['set_name']}": row["image_id_count"] for row in sets}
-        yield Made(
-            ALL, {"catalogue": catalogue, "quarantine": quarantine}, notes={**notes, "rejected": quarantine.num_rows}
-        )
+        source = profile.source.open(step.home.root / INDEX)
+        catalogue = build_catalogue(source, profile.split, shards.plan)
+        step.log(f"{catalogue.rows:,} photographs are kept, {catalogue.rejected:,} rejected")
+        for key in keys:
+            yield _made(catalogue, key)
+
+    def outside() -> str:
+        return profile.source.open().fingerprint()
 
     return (
         Stage(
@@ -41,21 +41,22 @@ def catalogue_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
             ),
             group="photographs",
             kinds=("parquet",),
-            keys=(ALL,),
-            partitioned=False,
+            keys=shards.all,
+            partitioned=True,
             inputs=lambda key: (),
-            outputs=lambda key: (table("catalogue"), table("quarantine")),
+            outputs=lambda key: (table("catalogue", key), table("quarantine", f"catalogue/{key}")),
             make=make,
-            rooms=(
-                "imagery.catalogue",
-                "imagery.split",
-                "imagery.folder",
-                "imagery.metadata",
-                "imagery.exif",
-                "imagery.stable_hash",
-                "sample_world",
-            ),
-            settings=(profile.split, profile.shard_rows, shards.all),
-            outside=lambda home, key: profile.source.open().fingerprint(),
+            rooms=("imagery", "sample_world", "benchmarks"),
+            settings=(profile.split, shards.all),
+            outside=outside,
         ),
     )
+
+
+def _made(catalogue: Catalogue, key: str) -> Made:
+    kept, refused = catalogue.kept(key), catalogue.refused(key)
+    sets = pa.table({"set": kept["set_name"]}).group_by("set").aggregate([([], "count_all")]).sort_by("set").to_pylist()
+    notes: dict[str, object] = {f"set {row['set']}": row["count_all"] for row in sets}
+    notes |= {"rejected": refused.num_rows}
+    notes |= {f"rejected: {reason}": count for reason, count in catalogue.reasons(key).items()}
+    return Made(key, {"catalogue": kept, "quarantine": refused}, notes=notes)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.earth.partition import build_hierarchy
+from geo_pipeline.earth.partition import build_and_assign
 from geo_pipeline.orchestration.artifacts import ALL, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step
@@ -25,8 +25,8 @@ def geocell_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
         )
         training = places.filter(pc.equal(places["set_name"], "train"))
         lat_deg, lon_deg = training["lat_deg"].to_numpy(), training["lon_deg"].to_numpy()
-        hierarchy = build_hierarchy(lat_deg, lon_deg, profile.partition)
-        tables = {"geocells": hierarchy.to_table(), "coverage": hierarchy.coverage(lat_deg, lon_deg)}
+        hierarchy, rows_NP = build_and_assign(lat_deg, lon_deg, profile.partition)
+        tables = {"geocells": hierarchy.to_table(), "coverage": hierarchy.coverage_of(rows_NP)}
         yield Made(ALL, tables, notes={"training photographs": training.num_rows})
 
     return (

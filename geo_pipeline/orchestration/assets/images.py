@@ -1,47 +1,63 @@
 """The assets `images` (canonical JPEGs per shard) and `image_manifest` (which reference images there are)."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from geo_pipeline.imagery.ingest import decode_shard
+import pyarrow as pa
+
+from geo_pipeline.imagery.ingest import CARRIED, decoded, in_reading_order
 from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage
-from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards, same_key
 from geo_pipeline.profiles.profile import Profile
+
+WORKER = "geo_pipeline.imagery.ingest:DecodeWorker"
+DECODE_ROWS = 256
+"""Photographs that a worker reads at once: enough that neighbours in a container come in few requests."""
+PIXEL_MODULES = ("decode", "exif", "file_kind", "fingerprints", "ingest", "jpeg_segments")
+"""What makes an image of the bytes of a photograph. Which bytes a reader finds stands in the catalogue's stamps."""
 
 
 def image_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
     """Images and their manifest."""
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        source = profile.source.open()
-        for key in keys:
-            rows = step.table("catalogue", where=("shard", key))
-            images, quarantine = decode_shard(source, rows, profile.canonical_px, profile.canonical_quality)
-            yield Made(key, {"images": images, "quarantine": quarantine}, notes={"rejected": quarantine.num_rows})
+        image_ids = {}
 
-    def outside(home: Home, key: str) -> str:
-        rows = home.examined(table("catalogue", where=("shard", key)))
-        return profile.source.stamp(rows["locator"].to_pylist())
+        def read(key: str) -> pa.Table:
+            rows = in_reading_order(step.table("catalogue", key, CARRIED))
+            image_ids[key] = rows["image_id"]
+            return rows
+
+        kwargs = {
+            "source": profile.source.open(),
+            "shorter_side": profile.canonical_px,
+            "quality": profile.canonical_quality,
+        }
+        for key, parts in mapped_shards(step, keys, read, WORKER, kwargs, batch_rows=DECODE_ROWS, on_cpu=True):
+            images, quarantine = decoded(parts, image_ids.pop(key))
+            notes = {"rejected": quarantine.num_rows}
+            reasons = sorted(Counter(quarantine["reason"].to_pylist()).items())
+            notes |= {f"rejected: {reason}": count for reason, count in reasons}
+            yield Made(key, {"images": images, "quarantine": quarantine}, notes=notes)
 
     images = Stage(
         name="images",
         title="Images",
         description=(
-            "The photographs themselves, upright and at one size, as JPEGs without EXIF. A photograph "
-            "that cannot be decoded is kept in the "
-            "table quarantine with the reason, and counts as a failure of every method if it belongs to a benchmark."
+            "The photographs themselves, upright and at one size, as JPEGs without EXIF; one that is so already keeps "
+            "its coded picture. A photograph that cannot be decoded is kept in the table quarantine with the reason, "
+            "and counts as a failure of every method if it belongs to a benchmark."
         ),
         group="photographs",
-        kinds=("parquet", "jpeg"),
+        kinds=("parquet", "jpeg", "ray"),
         keys=shards.all,
         partitioned=True,
-        inputs=lambda key: (table("catalogue", where=("shard", key)),),
+        inputs=same_key("catalogue"),
         outputs=lambda key: (table("images", key), table("quarantine", key)),
         make=make,
-        rooms=("imagery.ingest", "imagery.decode", "imagery.file_kind", "imagery.fingerprints", "sample_world"),
+        rooms=(*(f"imagery.{module}" for module in PIXEL_MODULES), "sample_world"),
         settings=(profile.canonical_px, profile.canonical_quality),
-        outside=outside,
     )
     manifest = manifest_stage(
         "image_manifest",

@@ -19,8 +19,6 @@ from geo_pipeline.scoring.report_inputs import (
     MethodLine,
     ReportContext,
     ReportInputs,
-    count_reasons,
-    count_sets,
     judge,
 )
 from geo_pipeline.scoring.routing import oracle_errors, routing_accuracy
@@ -44,7 +42,7 @@ def scores_stage(
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         for key in keys:
-            truth = step.table("catalogue", columns=TRUTH_COLUMNS, where=("shard", key))
+            truth = step.table("catalogue", key, TRUTH_COLUMNS)
             predictions = pa.concat_tables([step.predictions(name, key) for name in methods])
             scores, routing = score_benchmark(benchmarks[key], methods, predictions, truth, profile)
             yield Made(key, {"scores": scores, "routing_scores": routing}, notes={"images": truth.num_rows})
@@ -62,7 +60,7 @@ def scores_stage(
         keys=shards.benchmarks,
         partitioned=True,
         inputs=lambda key: (
-            table("catalogue", where=("shard", key)),
+            table("catalogue", key),
             *(prediction(method, key) for method in methods.values()),
         ),
         outputs=lambda key: (table("scores", key), table("routing_scores", key)),
@@ -141,14 +139,14 @@ def report_stage(
 ) -> Stage:
     """The report."""
     curve_names = ("geosurge_checkpoint", *(method.checkpoint for method in methods.values() if method.checkpoint))
-    quarantine_keys = (ALL, *shards.all)
 
     def inputs(key: str) -> tuple[Artifact, ...]:
         return (
-            table("catalogue"),
+            table("census"),
+            table("leakage"),
             table("coverage"),
             table("georouting"),
-            *(table("quarantine", shard) for shard in quarantine_keys),
+            *(table("catalogue", benchmark) for benchmark in shards.benchmarks),
             *(table("training_curves", name) for name in curve_names),
             *(table(name, benchmark) for benchmark in shards.benchmarks for name in ("scores", "routing_scores")),
             *(prediction(method, benchmark) for benchmark in shards.benchmarks for method in methods.values()),
@@ -157,9 +155,7 @@ def report_stage(
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         from geo_pipeline.scoring.report import write_report
 
-        paths = write_report(
-            report_inputs(step, methods, benchmarks, profile, shards, curve_names, quarantine_keys), step.building()
-        )
+        paths = write_report(report_inputs(step, methods, benchmarks, profile, shards, curve_names), step.building())
         yield Made(ALL, notes={"figures": len(paths.figures)})
 
     return Stage(
@@ -167,7 +163,7 @@ def report_stage(
         title="Benchmark report",
         description=(
             "The report to read first: every method on every benchmark with intervals and figures, what "
-            "routing brings, and what data and networks these are."
+            "routing brings, what data and networks these are, and what the benchmarks share with the training data."
         ),
         group="reports",
         kinds=("markdown", "html"),
@@ -207,6 +203,7 @@ def report_context(methods: dict[str, Method], benchmarks: dict[str, Benchmark],
         distance=profile.distance,
         crops=profile.inference.crops,
         score_rule=profile.inference.score,
+        near_bits=profile.inference.phash_bits,
     )
 
 
@@ -217,15 +214,13 @@ def report_inputs(
     profile: Profile,
     shards: Shards,
     curve_names: Sequence[str],
-    quarantine_keys: Sequence[str],
 ) -> ReportInputs:
     """Every table of the report."""
     from geo_pipeline.scoring.published import published_rows
 
-    catalogue = step.table("catalogue")
     judged = []
     for name in shards.benchmarks:
-        truth = catalogue.filter(pc.equal(catalogue["shard"], name)).select(list(TRUTH_COLUMNS))
+        truth = step.table("catalogue", name, TRUTH_COLUMNS)
         judged.append(
             judge(
                 name, pa.concat_tables([step.predictions(method, name) for method in methods]), truth, profile.distance
@@ -237,8 +232,8 @@ def report_inputs(
         routing_scores=pa.concat_tables([step.table("routing_scores", name) for name in shards.benchmarks]),
         judged=pa.concat_tables(judged),
         coverage=step.table("coverage"),
-        split_sizes=count_sets(catalogue),
-        quarantine_counts=count_reasons(pa.concat_tables([step.table("quarantine", key) for key in quarantine_keys])),
+        census=step.table("census"),
+        leakage=step.table("leakage"),
         georouting=step.table("georouting"),
         training_curves={name: step.table("training_curves", name) for name in curve_names},
         published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},

@@ -1,0 +1,163 @@
+"""What a user chose for a run: on the command line, in the environment, or earlier, as the home remembers it.
+
+Turning choices into a profile belongs to `named`.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from geo_pipeline.profiles.profile import ProfileError
+from geo_pipeline.profiles.sources import absolute_place
+
+REMEMBERED = "profile.json"
+BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
+_SOURCE = ("images", "metadata", "format", "benchmarks")
+
+
+@dataclass(frozen=True)
+class BenchmarkFiles:
+    """The photographs of one benchmark: a folder, container or pattern, and its metadata file; paths or URLs."""
+
+    name: str
+    images: str
+    metadata: str | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was said of a run; None: nothing. An empty `metadata` or `format`, or no benchmarks, says "without".
+
+    - `images`, `metadata`, `format`: the photographs, their metadata file, how they are to be read; paths are absolute.
+    - `benchmarks`: query sets with photographs of their own.
+    - `shards`: number of reference shards; `max_rejected`: share of photographs that may be rejected.
+    """
+
+    profile: str | None = None
+    seed: int | None = None
+    images: str | None = None
+    metadata: str | None = None
+    format: str | None = None
+    benchmarks: tuple[BenchmarkFiles, ...] | None = None
+    shards: int | None = None
+    max_rejected: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "metadata"):
+            place = getattr(self, name)
+            object.__setattr__(self, name, absolute_place(place) if place else place)
+        if self.seed is not None and self.seed < 0:
+            raise ProfileError(
+                f"found the seed {self.seed}, expected 0 or more; choose another with --seed (GEO_PIPELINE_SEED)"
+            )
+        if self.shards is not None and self.shards < 1:
+            raise ProfileError(f"found {self.shards} shards, expected at least 1; choose another number with --shards")
+        if self.max_rejected is not None and not 0 <= self.max_rejected <= 1:
+            raise ProfileError(
+                f"found the rejected share {self.max_rejected}, expected 0 to 1, such as 0.2; choose another with "
+                "--max-rejected"
+            )
+
+    def after(self, remembered: "Choices") -> "Choices":
+        """These choices, and where nothing is said, the remembered ones, so far as they still fit.
+
+        Another profile than the remembered one begins anew. Other images bring their own metadata, format, benchmarks
+        and number of shards.
+        """
+        if self.profile not in (None, remembered.profile):
+            return self
+        fits = self.images in (None, remembered.images)
+        names = [each.name for each in fields(self) if fits or each.name not in (*_SOURCE, "shards")]
+        return replace(self, **{name: getattr(remembered, name) for name in names if getattr(self, name) is None})
+
+    def remember(self, home: Path) -> None:
+        """Write the choices into the home, so that later commands on it need not be told again."""
+        home.mkdir(parents=True, exist_ok=True)
+        said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "benchmarks"}
+        known = {name: value for name, value in said.items() if value not in (None, "")}
+        known |= {"benchmarks": [vars(each) for each in self.benchmarks]} if self.benchmarks else {}
+        beside = home / f".{REMEMBERED}.{os.getpid()}.part"
+        beside.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        beside.replace(home / REMEMBERED)
+
+
+def remembered_choices(home: Path) -> Choices | None:
+    """What the home was last run with, None when nothing was run there yet; ProfileError for a damaged note."""
+    place = home / REMEMBERED
+    if not place.is_file():
+        return None
+    try:
+        known: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        benchmarks = tuple(BenchmarkFiles(**each) for each in known.pop("benchmarks", ())) or None
+        return Choices(**known, benchmarks=benchmarks)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ProfileError(
+            f"found {place} damaged ({error}), expected what `geo-pipeline run` wrote; delete it and run again with "
+            "all options"
+        ) from error
+
+
+def choices_of_environment(environment: Mapping[str, str]) -> Choices:
+    """What the GEO_PIPELINE_ variables say; several benchmarks are separated by `;`."""
+
+    def said(name: str) -> str | None:
+        return environment.get(f"GEO_PIPELINE_{name}") or None
+
+    seed, shards, share = (said(name) for name in ("SEED", "SHARDS", "MAX_REJECTED"))
+    benchmarks = said("BENCHMARKS")
+    return Choices(
+        profile=said("PROFILE"),
+        seed=_whole("GEO_PIPELINE_SEED", seed),
+        images=said("IMAGES"),
+        metadata=said("METADATA"),
+        format=said("FORMAT"),
+        benchmarks=benchmarks_of(benchmarks.split(";")) if benchmarks else None,
+        shards=_whole("GEO_PIPELINE_SHARDS", shards),
+        max_rejected=_share("GEO_PIPELINE_MAX_REJECTED", share),
+    )
+
+
+def benchmarks_of(texts: Sequence[str]) -> tuple[BenchmarkFiles, ...]:
+    """Benchmarks as a user writes them, NAME=IMAGES[,METADATA]; empty texts are passed over."""
+    found = tuple(_benchmark_of(text.strip()) for text in texts if text.strip())
+    names = [each.name for each in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ProfileError(f"found the benchmark {twice[0]} more than once, expected each once; give --benchmark once")
+    return found
+
+
+def _benchmark_of(text: str) -> BenchmarkFiles:
+    name, equals, places = text.partition("=")
+    parts = [part.strip() for part in places.split(",")]
+    if not (equals and name.strip() and parts[0]) or len(parts) > 2 or (len(parts) == 2 and not parts[1]):
+        raise ProfileError(
+            f"found --benchmark {text!r}, expected {BENCHMARK_SYNTAX}, such as im2gps3k=im2gps3k/images,im2gps3k.csv; "
+            "paths with a comma cannot be given this way"
+        )
+    metadata = absolute_place(parts[1]) if len(parts) == 2 else None
+    return BenchmarkFiles(name.strip(), absolute_place(parts[0]), metadata)
+
+
+def _whole(name: str, written: str | None) -> int | None:
+    if written is None:
+        return None
+    if not written.lstrip("-").isdigit():
+        raise ProfileError(f"found {name}={written!r}, expected a whole number")
+    return int(written)
+
+
+def _share(name: str, written: str | None) -> float | None:
+    if written is None:
+        return None
+    try:
+        share = float(written)
+    except ValueError:
+        share = math.nan
+    if not math.isfinite(share):
+        raise ProfileError(f"found {name}={written!r}, expected a share such as 0.2")
+    return share

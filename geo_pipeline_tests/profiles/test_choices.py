@@ -1,0 +1,104 @@
+"""What a user chooses, from where, and what a home remembers of it."""
+
+import json
+
+import pytest
+
+from geo_pipeline.profiles.choices import (
+    BenchmarkFiles,
+    Choices,
+    benchmarks_of,
+    choices_of_environment,
+    remembered_choices,
+)
+from geo_pipeline.profiles.profile import ProfileError
+
+FULL = Choices(
+    "photos", 3, "s3://bucket/images", "/data/list.csv", "tar", (BenchmarkFiles("im2gps", "/q", None),), 5, 0.25
+)
+
+
+def test_a_home_remembers_every_choice(tmp_path):
+    assert remembered_choices(tmp_path) is None
+    FULL.remember(tmp_path / "new")
+    assert remembered_choices(tmp_path / "new") == FULL
+    Choices("sample", 1).remember(tmp_path)
+    assert json.loads((tmp_path / "profile.json").read_text()) == {"profile": "sample", "seed": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"profile": "sample", "colour": 1}', '{"shards": "many"}', '{"benchmarks": 3}']
+)
+def test_a_damaged_note_is_one_clear_message(tmp_path, text):
+    (tmp_path / "profile.json").write_text(text)
+    with pytest.raises(ProfileError, match=r"profile\.json damaged .*delete it"):
+        remembered_choices(tmp_path)
+
+
+def test_what_is_not_said_is_remembered_as_long_as_it_fits():
+    assert Choices().after(FULL) == FULL
+    assert Choices(seed=9, max_rejected=0.5).after(FULL) == Choices(
+        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5
+    )
+    assert Choices("photos", images="s3://bucket/images").after(FULL) == FULL
+    other = Choices("photos", images="/elsewhere").after(FULL)
+    assert other == Choices("photos", 3, "/elsewhere", max_rejected=0.25)
+    assert Choices("sample").after(FULL) == Choices("sample")
+    without = Choices(metadata="", format="", benchmarks=()).after(FULL)
+    assert (without.metadata, without.format, without.benchmarks, without.shards) == ("", "", (), 5)
+
+
+def test_local_places_become_absolute_and_urls_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    chosen = Choices(images="here", metadata="~/list.csv")
+    assert (chosen.images, chosen.metadata) == (str(tmp_path / "here"), str(tmp_path / "me" / "list.csv"))
+    urls = Choices(images="https://host/a-{00..18}.tar", metadata="gs://b/l.csv")
+    assert (urls.images, urls.metadata) == ("https://host/a-{00..18}.tar", "gs://b/l.csv")
+    assert Choices(images="file:///data/y/../x/").images == "/data/x"
+
+
+def test_benchmarks_as_a_user_writes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = benchmarks_of(["im2gps3k = q/images , q/list.csv", "", "yfcc4k=s3://b/yfcc4k?x=1"])
+    assert found == (
+        BenchmarkFiles("im2gps3k", str(tmp_path / "q/images"), str(tmp_path / "q/list.csv")),
+        BenchmarkFiles("yfcc4k", "s3://b/yfcc4k?x=1"),
+    )
+
+
+@pytest.mark.parametrize("text", ["im2gps", "=images", "im2gps=", "im2gps=,list.csv", "im2gps=a,b,c", "im2gps=a,"])
+def test_a_benchmark_that_is_not_understood_says_how_to_write_it(text):
+    with pytest.raises(ProfileError, match=r"found --benchmark .*NAME=IMAGES or NAME=IMAGES,METADATA"):
+        benchmarks_of([text])
+
+
+def test_a_benchmark_given_twice_is_refused():
+    with pytest.raises(ProfileError, match="im2gps more than once"):
+        benchmarks_of(["im2gps=a", "im2gps=b"])
+
+
+def test_the_environment_says_everything_too():
+    variables = {
+        "PROFILE": "photos", "SEED": "3", "IMAGES": "s3://bucket/images", "METADATA": "/data/list.csv", "FORMAT": "tar",
+        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25",
+    }  # fmt: skip
+    assert choices_of_environment({f"GEO_PIPELINE_{name}": value for name, value in variables.items()}) == FULL
+    assert choices_of_environment({"GEO_PIPELINE_SEED": "", "OTHER": "1"}) == Choices()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SEED", "seven", "expected a whole number"),
+        ("SEED", "-1", "expected 0 or more"),
+        ("SHARDS", "2.5", "expected a whole number"),
+        ("SHARDS", "0", "at least 1"),
+        ("MAX_REJECTED", "lots", "expected a share"),
+        ("MAX_REJECTED", "nan", "expected a share"),
+        ("MAX_REJECTED", "20", "expected 0 to 1"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(name, value, words):
+    with pytest.raises(ProfileError, match=words):
+        choices_of_environment({f"GEO_PIPELINE_{name}": value})
