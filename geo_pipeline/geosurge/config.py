@@ -8,6 +8,7 @@ the field. `sample()` gives the sizes of the embedded sample. Loading of weights
 from dataclasses import dataclass, field
 from typing import Literal
 
+Uncovered = Literal["mask", "drop"]
 LossKind = Literal["unique_cells", "naive"]
 Score = Literal["log_softmax", "cosine_product", "shifted"]
 Crops = Literal["ten", "centre"]
@@ -90,8 +91,13 @@ class TrainingConfig:
     AdamW, x gamma per epoch, early stopping after `patience` epochs without a better held-out loss.
 
     `batch` is the effective batch over all workers; `micro_batch` (None: the whole share of a worker) bounds memory and
-    changes no gradient, because the negatives are cells, known before any image is encoded. `decoded_budget_mib` bounds
-    the images held decoded in memory.
+    changes no gradient, because the negatives are cells, known before any image is encoded. `uncovered`: the loss of an
+    image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do).
+
+    Order of reading (`order`): `lanes` divide the files among workers (a multiple of their number), `shuffle_rows`
+    images of a lane are shuffled together. Of memory: `loader_budget_mib` for compressed bytes of each kind,
+    `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made ahead. A state to resume from is
+    written after every epoch and every `checkpoint_steps` steps.
     """
 
     lr: float = 1e-4
@@ -106,8 +112,14 @@ class TrainingConfig:
     random_crop: bool = False
     horizontal_flip: bool = False
     precision: Precision = "fp32"
+    uncovered: Uncovered = "mask"
+    lanes: int = 1
+    shuffle_rows: int = 16_384
+    loader_budget_mib: int = 4096
     decoded_budget_mib: int = 2048
     loader_threads: int = 2
+    prefetch: int = 2
+    checkpoint_steps: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,6 +133,16 @@ class TrainingConfig:
         _demand(
             self.precision in ("fp32", "bf16"), f"training.precision is {self.precision!r}; expected 'fp32' or 'bf16'."
         )
+        _demand(
+            self.uncovered in ("mask", "drop"), f"training.uncovered is {self.uncovered!r}; expected 'mask' or 'drop'."
+        )
+        _demand(
+            self.lanes >= 1 and self.batch % self.lanes == 0,
+            f"training.lanes is {self.lanes} with batch {self.batch}; expected a divisor of the batch.",
+        )
+        for name in ("shuffle_rows", "loader_threads", "checkpoint_steps"):
+            _demand(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}; expected 1 or more.")
+        _demand(self.prefetch >= 0, f"training.prefetch is {self.prefetch}; expected 0 or more.")
         if self.micro_batch is not None:
             _demand(self.micro_batch >= 1, f"training.micro_batch is {self.micro_batch}; expected 1 or more, or none.")
             _demand(
@@ -131,8 +153,11 @@ class TrainingConfig:
 
     @classmethod
     def sample(cls) -> "TrainingConfig":
-        """A dozen short epochs on two CPU cores; random crops, or two thousand pictures are soon learnt by heart."""
-        return cls(lr=1e-3, batch=128, gamma=0.85, max_epochs=12, random_crop=True)
+        """A dozen short epochs on two CPU cores; random crops, or two thousand pictures are soon learnt by heart.
+
+        Nothing is made ahead: where the network computes on the same cores, that only takes them away.
+        """
+        return cls(lr=1e-3, batch=128, gamma=0.85, max_epochs=12, random_crop=True, prefetch=0)
 
 
 @dataclass(frozen=True)

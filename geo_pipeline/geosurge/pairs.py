@@ -8,18 +8,19 @@ Shapes: B images, H x W pixels, N rows.
 
 import hashlib
 import io
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
+from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups, files_digest, read_columns, rows_by_id
 from geo_pipeline.imagery.crops import centre_crop, resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
 
@@ -50,45 +51,73 @@ def decode_pair(jpeg: bytes, class_map_png: bytes, resize_px: int) -> Pair:
 
 
 def stack_pairs(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-    """uint8 pixels (B, 3, H, W) and class maps (B, H, W) of equally large pairs."""
-    pixels_BHWC = torch.from_numpy(np.stack([image for image, _ in pairs]))
-    return pixels_BHWC.permute(0, 3, 1, 2).contiguous(), torch.from_numpy(
-        np.stack([class_map for _, class_map in pairs])
-    )
+    """uint8 pixels (B, 3, H, W) and class maps (B, H, W) of equally large pairs.
+
+    In numpy only: an operator of torch in the loader's thread would keep a second team of OpenMP threads spinning
+    beside the one that trains.
+    """
+    pixels_BHWC = np.stack([image for image, _ in pairs])
+    pixels_BCHW = np.ascontiguousarray(pixels_BHWC.transpose(0, 3, 1, 2))
+    return torch.from_numpy(pixels_BCHW), torch.from_numpy(np.stack([class_map for _, class_map in pairs]))
 
 
 class TrainingPairs:
-    """The rows of sets `train` and `holdout` in image and segmentation files; decoded once when they fit the memory
-    budget, else per batch.
+    """The rows of sets `train` and `holdout` of image files, each with its row in the segmentation files.
+
+    Pixels are read by row group when they are needed (`row_groups`), so that memory does not grow with the data;
+    decoded pairs are kept when all of them fit `decoded_budget_mib`.
     """
 
     def __init__(
         self, images: Sequence[Path], segmentations: Sequence[Path], vision: VisionConfig, training: TrainingConfig
     ) -> None:
-        table = _read_joined(images, segmentations)
-        self.without_map: list[str] = table.filter(pa.compute.is_null(table["class_map_png"]))["image_id"].to_pylist()
-        table = table.filter(pa.compute.is_valid(table["class_map_png"])).sort_by("image_id")
-        self.image_ids: list[str] = table["image_id"].to_pylist()
-        self.lat_deg = table["lat_deg"].to_numpy()
-        self.lon_deg = table["lon_deg"].to_numpy()
-        sets = np.asarray(table["set_name"].to_pylist(), dtype=object)
-        self.train_rows = np.flatnonzero(sets == "train")
-        self.holdout_rows = np.flatnonzero(sets == "holdout")
-        self._jpeg, self._png = table["jpeg"], table["class_map_png"]
+        table = read_columns(images, ("image_id", "set_name", "lat_deg", "lon_deg"))
+        map_ids = read_columns(segmentations, ("image_id",))["image_id"]
+        map_rows = rows_by_id(map_ids, table["image_id"])
+        sets = table["set_name"].to_numpy()
+        wanted = (sets == "train") | (sets == "holdout")
+        self.without_map: list[str] = table["image_id"].filter(pa.array(wanted & (map_rows < 0))).to_pylist()
+        rows = np.flatnonzero(wanted & (map_rows >= 0))
+        self.image_ids = table["image_id"].take(pa.array(rows)).combine_chunks()
+        self.lat_deg, self.lon_deg = table["lat_deg"].to_numpy()[rows], table["lon_deg"].to_numpy()[rows]
+        self.train_rows, self.holdout_rows = (np.flatnonzero(sets[rows] == name) for name in ("train", "holdout"))
+        self._image_rows, self._map_rows = rows, map_rows[rows]
+        self._jpeg = KeptGroups(ColumnFiles(images, "jpeg"), training.loader_budget_mib)
+        self._png = KeptGroups(ColumnFiles(segmentations, "class_map_png"), training.loader_budget_mib)
         self._vision, self._training = vision, training
-        self._decoded: list[Pair] | None = None
-        self._pool = ThreadPoolExecutor(max_workers=max(1, training.loader_threads))
-        self.fingerprint = self._hash(sets)
-        if self._fits():
-            self._decoded = self._decode(np.arange(len(self.image_ids)))
+        self._pool = ThreadPoolExecutor(max_workers=max(1, training.loader_threads), thread_name_prefix="decode")
+        self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
+        self.fingerprint = hashlib.sha256(f"{files_digest(images)}:{files_digest(segmentations)}".encode()).hexdigest()
+        self._decoded: dict[int, Pair] | None = {} if self._fits() else None
+
+    def groups(self, rows: np.ndarray) -> list[np.ndarray]:
+        """These rows, divided by the row group in which their images lie."""
+        group = self._jpeg.files.group_of(self._image_rows[rows])
+        edges = np.flatnonzero(np.diff(group)) + 1
+        return [part for part in np.split(rows, edges) if len(part)]
 
     def batch(self, rows: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor]:
         """Pixels (B, 3, H, W) and class maps (B, H, W), uint8, of these rows.
 
         `epoch` None gives centre crops, a number the training crops of that epoch.
         """
-        pairs = self._decode(rows) if self._decoded is None else [self._decoded[row] for row in rows]
+        known = self._decoded or {}
+        unknown = [row for row in rows.tolist() if row not in known]
+        fresh = dict(zip(unknown, self._pool.map(self._decode_row, unknown), strict=True)) if unknown else {}
+        if self._decoded is not None:
+            self._decoded |= fresh
+        pairs = [known[row] if row in known else fresh[row] for row in rows.tolist()]
         return stack_pairs([self._crop(pair, int(row), epoch) for pair, row in zip(pairs, rows, strict=True)])
+
+    def prefetched(self, requests: Iterable[np.ndarray], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """`batch` for each request in turn, made ahead of time: `prefetch` batches wait while one is trained on."""
+        waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
+        for rows in requests:
+            waiting.append(self._ahead.submit(self.batch, rows, epoch))
+            if len(waiting) > self._training.prefetch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def _crop(self, pair: Pair, row: int, epoch: int | None) -> Pair:
         side = self._vision.input_px
@@ -104,34 +133,14 @@ class TrainingPairs:
             image, class_map = image[:, ::-1], class_map[:, ::-1]
         return image, class_map
 
-    def _decode(self, rows: np.ndarray) -> list[Pair]:
-        return list(self._pool.map(self._decode_row, rows.tolist()))
-
     def _decode_row(self, row: int) -> Pair:
         try:
-            return decode_pair(self._jpeg[row].as_py(), self._png[row].as_py(), self._vision.resize_px)
+            jpeg, png = self._jpeg.value(int(self._image_rows[row])), self._png.value(int(self._map_rows[row]))
+            return decode_pair(jpeg, png, self._vision.resize_px)
         except (PairError, OSError) as error:
             raise PairError(f"{self.image_ids[row]}: {error} Segment this image's shard again.") from error
 
     def _fits(self) -> bool:
-        some = self._decode(np.arange(min(16, len(self.image_ids))))
+        some = [self._decode_row(row) for row in range(min(16, len(self.image_ids)))]
         largest = max((image.nbytes + class_map.nbytes for image, class_map in some), default=0)
         return largest * len(self.image_ids) <= self._training.decoded_budget_mib * _MIB
-
-    def _hash(self, sets: np.ndarray) -> str:
-        digest = hashlib.sha256()
-        for row, image_id in enumerate(self.image_ids):
-            digest.update(f"{image_id}\0{sets[row]}\0{self.lat_deg[row]!r}\0{self.lon_deg[row]!r}\0".encode())
-            for column in (self._jpeg, self._png):
-                digest.update(hashlib.sha256(column[row].as_buffer()).digest())
-        return digest.hexdigest()
-
-
-def _read_joined(images: Sequence[Path], segmentations: Sequence[Path]) -> pa.Table:
-    columns = ["image_id", "set_name", "lat_deg", "lon_deg", "jpeg"]
-    wanted = pa.compute.field("set_name").isin(["train", "holdout"])
-    pictures = pa.concat_tables([pq.read_table(path, columns=columns, filters=wanted) for path in images])
-    maps = pa.concat_tables([pq.read_table(path, columns=["image_id", "class_map_png"]) for path in segmentations])
-    row_of = {image_id: row for row, image_id in enumerate(maps["image_id"].to_pylist())}
-    rows = pa.array([row_of.get(image_id) for image_id in pictures["image_id"].to_pylist()], pa.int64())
-    return pictures.append_column("class_map_png", maps["class_map_png"].combine_chunks().take(rows))

@@ -1,10 +1,11 @@
 """The state of an unfinished training.
 
-One safetensors file, replaced atomically after every epoch, with everything that a resumed run needs.
+One safetensors file, replaced atomically after every epoch and every few steps, with everything that a resumed run
+needs.
 
 Parameters and AdamW moments are tensors; counters and fingerprints are JSON in the file's header. Random crops and the
-order of images are drawn from (seed, epoch), so that the epoch is the sampler's position; torch's generator is kept as
-well. Finished models belong to `checkpoint`.
+order of images are drawn from (seed, epoch), so that epoch and number of batches are the sampler's position; torch's
+generators are kept as well. Finished models belong to `checkpoint`.
 """
 
 import json
@@ -26,13 +27,14 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Progress:
-    """Where a training stands after an epoch.
+    """Where a training stands: `batches` of `epoch` are done.
 
     `curves` has rows (step, epoch, is_holdout, loss, learning_rate, metric), NaN for none.
     """
 
     fingerprint: str
     epoch: int = 0
+    batches: int = 0
     step: int = 0
     best_loss: float = float("inf")
     best_epoch: int = -1
@@ -61,6 +63,8 @@ def save_state(
                 tensors[f"adam/{key}/{name}"] = optimizer.state[parameter][key]
     tensors["curves"] = torch.tensor(progress.curves, dtype=torch.float64).reshape(-1, 6)
     tensors["generator"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["cuda_generator"] = torch.cuda.get_rng_state()
     fresh = folder / f".{STATE}.new"
     save_file(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
@@ -97,5 +101,7 @@ def load_state(
                 key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
             }
     torch.set_rng_state(tensors["generator"])
+    if torch.cuda.is_available() and "cuda_generator" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda_generator"])
     best = {name.removeprefix("best/"): tensor for name, tensor in tensors.items() if name.startswith("best/")}
     return Progress(**counters, curves=[tuple(row) for row in tensors["curves"].tolist()], best=best)

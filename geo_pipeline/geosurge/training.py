@@ -3,9 +3,9 @@
 AdamW, the learning rate times gamma per epoch, early stopping on the held-out images.
 
 The loop is written for one device. Where torch.distributed is initialised, DDP wraps the step and each rank takes its
-share of the effective batch; rank 0 writes. A run that is killed and started again continues after its last whole epoch
-and ends with the same weights. Reading of images belongs to `pairs`, the state of an unfinished run to `resume`, the
-finished model to `checkpoint`.
+lanes of the effective batch; rank 0 writes. A run that is killed and started again continues at its last written state
+(every epoch and every few steps) and ends with the same weights. The order of images belongs to `order`, reading to
+`pairs`, the state of an unfinished run to `resume`, the finished model to `checkpoint`.
 
 Shapes: B images of an effective batch, M of a micro-batch, P partitions, D width.
 """
@@ -31,11 +31,12 @@ from torch.nn.parallel import DistributedDataParallel
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import GeoSurgeConfig
-from geo_pipeline.geosurge.loss import hierarchical_loss
 from geo_pipeline.geosurge.model import GeoSurge, pick_device
+from geo_pipeline.geosurge.order import batches, lane_orders
 from geo_pipeline.geosurge.pairs import TrainingPairs
 from geo_pipeline.geosurge.resume import Progress, load_state, save_state
 from geo_pipeline.geosurge.scores import combine, partition_scores
+from geo_pipeline.geosurge.step import TrainingStep
 from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
 
 Report = Callable[[dict[str, Any]], None]
@@ -55,27 +56,6 @@ class TrainingResult:
 
     curves: pa.Table
     metrics: dict[str, Any]
-
-
-class TrainingStep(nn.Module):
-    """Images to loss in one forward, so that DDP sees every parameter used."""
-
-    def __init__(self, model: GeoSurge) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MP: Tensor, batch_targets_BP: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """This micro-batch's part of the loss of the effective batch, and its features (M, D)."""
-        training = self.model.config.training
-        bf16 = training.precision == "bf16"
-        with torch.autocast(pixels_MCHW.device.type, torch.bfloat16, enabled=bf16):
-            features_MD = self.model.encode_image(pixels_MCHW, class_map_MHW).float()
-        loss = hierarchical_loss(
-            features_MD, targets_MP, self.model.geography, batch_targets_BP, training.loss, training.symmetric
-        )
-        return loss, features_MD
 
 
 def train(
@@ -102,6 +82,21 @@ def train(
     return Trainer(model, pairs, Path(out_dir), report).run()
 
 
+class Images:
+    """The batches that the loader makes ahead, and how long the device waited for them."""
+
+    def __init__(self, prefetched: Iterator[tuple[Tensor, Tensor]]) -> None:
+        self._prefetched = prefetched
+        self.waited_s = 0.0
+
+    def following(self) -> tuple[Tensor, Tensor]:
+        """The next micro-batch: pixels (M, 3, H, W) and class maps (M, H, W)."""
+        began = time.monotonic()
+        found = next(self._prefetched)
+        self.waited_s += time.monotonic() - began
+        return found
+
+
 class Trainer:
     """One training run over pairs already read; `train` builds it from files."""
 
@@ -111,17 +106,18 @@ class Trainer:
         self.device = model.geography.log_scale_P.device
         started = distributed.is_available() and distributed.is_initialized()
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
-        if len(pairs.train_rows) < max(2, self.world):
+        if self.config.lanes % self.world:
             raise NothingToTrainError(
-                f"Found {len(pairs.train_rows)} training images with a class map ({len(pairs.without_map)} without); "
-                f"expected at least {max(2, self.world)}. Add photographs, or segment those that have no map."
-            )
-        if self.config.symmetric and self.world > 1:
-            raise NothingToTrainError(
-                f"training.symmetric compares each cell with all images of a batch; found {self.world} workers. Use "
-                "one worker, or the default loss."
+                f"Found {self.world} workers for training.lanes {self.config.lanes}; expected a divisor of the lanes: "
+                "choose lanes as a multiple of the workers."
             )
         self.targets_NP = torch.from_numpy(model.hierarchy.assign(pairs.lat_deg, pairs.lon_deg)).long().to(self.device)
+        self.train_rows = self._wanted_rows()
+        if len(self.train_rows) < max(2, self.config.lanes):
+            raise NothingToTrainError(
+                f"Found {len(self.train_rows)} training images with a class map ({len(pairs.without_map)} without); "
+                f"expected at least {max(2, self.config.lanes)}. Add photographs, or segment those that have no map."
+            )
         self.bare_step = TrainingStep(model)
         self.step: nn.Module = self.bare_step
         if self.world > 1:
@@ -131,45 +127,57 @@ class Trainer:
         self.progress = Progress(fingerprint=self._fingerprint())
 
     def run(self) -> TrainingResult:
-        """Train to the end, from the last whole epoch if there is one, and write the checkpoint."""
+        """Train to the end, from the last written state if there is one, and write the checkpoint."""
         last = self.out_dir / "last"
         self.progress = load_state(last, self.progress.fingerprint, self.parameters, self.optimizer) or self.progress
         while not self.progress.finished:
             began = time.monotonic()
-            train_loss = self._epoch(self.progress.epoch)
-            self._judge(train_loss, began)
-            if self.rank == 0:
-                save_state(last, self.progress, self.parameters, self.optimizer)
-            self._barrier()
+            waited = self._epoch(self.progress.epoch, last)
+            self._judge(began, waited)
+            self._write_state(last)
         metrics = self._finish(last)
         return TrainingResult(_curve_table(self.progress.curves), metrics)
 
-    def _epoch(self, epoch: int) -> float:
+    def _wanted_rows(self) -> np.ndarray:
+        rows = self.pairs.train_rows
+        if self.config.uncovered == "mask":
+            return rows
+        return rows[(self.targets_NP[torch.from_numpy(rows).to(self.device)] >= 0).all(dim=1).cpu().numpy()]
+
+    def _epoch(self, epoch: int, last: Path) -> float:
+        """What is left of an epoch; returns the seconds in which the device waited for images."""
         self.step.train()
         rate = self.config.lr * self.config.gamma**epoch
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = []
-        for rows in self._batches(epoch):
-            loss = self._optimize(rows, epoch)
+        config, done = self.config, self.progress.batches
+        orders_LN = lane_orders(
+            self.pairs.groups(self.train_rows), config.lanes, config.shuffle_rows, config.seed, epoch
+        )
+        planned = list(batches(orders_LN, config.batch, self.world))[done:]
+        images = Images(self.pairs.prefetched((rows for part in planned for rows in self._micro(part)), epoch))
+        for part_WB in planned:
+            loss = self._optimize(part_WB, images, epoch)
             self.progress.step += 1
-            losses.append(loss)
+            self.progress.batches += 1
             self.progress.curves.append((self.progress.step, epoch, 0.0, loss, rate, math.nan))
-        return float(np.mean(losses))
+            if self.progress.step % config.checkpoint_steps == 0:
+                self._write_state(last)
+        return images.waited_s
 
-    def _batches(self, epoch: int) -> Iterator[np.ndarray]:
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(self.pairs.train_rows)
-        for start in range(0, len(order), self.config.batch):
-            rows = order[start : start + self.config.batch]
-            rows = rows[: len(rows) // self.world * self.world]
-            if len(rows) > 1 or start == 0:
-                yield rows
+    def _write_state(self, last: Path) -> None:
+        if self.rank == 0:
+            save_state(last, self.progress, self.parameters, self.optimizer)
+        self._barrier()
 
-    def _optimize(self, rows: np.ndarray, epoch: int) -> float:
+    def _optimize(self, rows_WB: np.ndarray, images: "Images", epoch: int) -> float:
         """One optimizer step on an effective batch; returns its loss."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        micro = list(self._micro(rows))
+        micro = list(self._micro(rows_WB))
+        # DDP takes the mean of the workers' gradients; their parts of the loss add up, but a symmetric loss is whole
+        # on every worker, and the exchange of features has already added up what each sent.
+        factor = 1 if self.config.symmetric else self.world
         for index, mine in enumerate(micro):
             hold = (
                 self.step.no_sync()
@@ -177,32 +185,33 @@ class Trainer:
                 else nullcontext()
             )
             with hold:
-                loss, _ = self._forward(mine, rows, epoch)
-                (loss * self.world).backward()
+                loss, _ = self._forward(mine, rows_WB, images, training=True)
+                (loss * factor).backward()
             total += loss.detach()
-        value = float(self._sum(total))
+        value = float(self._sum(total)) * factor / self.world
         if not math.isfinite(value):
-            self._diverged(rows, epoch, value)
+            self._diverged(rows_WB.reshape(-1), epoch, value)
         self.optimizer.step()
         return value
 
-    def _micro(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        mine = rows[self.rank :: self.world]
+    def _micro(self, rows_WB: np.ndarray) -> Iterator[np.ndarray]:
+        mine = rows_WB[self.rank]
         size = self.config.micro_batch or len(mine)
         for start in range(0, len(mine), size):
             yield mine[start : start + size]
 
-    def _forward(self, mine: np.ndarray, batch_rows: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor]:
-        pixels_MCHW, class_map_MHW = (
-            tensor.to(self.device, non_blocking=True) for tensor in self.pairs.batch(mine, epoch)
-        )
-        rows_M, rows_B = (torch.from_numpy(rows).to(self.device) for rows in (mine, batch_rows))
-        step = self.bare_step if epoch is None else self.step
+    def _forward(
+        self, mine: np.ndarray, rows_WB: np.ndarray, images: "Images", training: bool
+    ) -> tuple[Tensor, Tensor]:
+        pixels_MCHW, class_map_MHW = (tensor.to(self.device, non_blocking=True) for tensor in images.following())
+        rows_M, rows_B = (torch.from_numpy(rows).to(self.device) for rows in (mine, rows_WB.reshape(-1)))
+        step = self.step if training else self.bare_step
         return step(pixels_MCHW, class_map_MHW, self.targets_NP[rows_M], self.targets_NP[rows_B])
 
-    def _judge(self, train_loss: float, began: float) -> None:
+    def _judge(self, began: float, waited: float) -> None:
         """Close an epoch: held-out loss, best weights, early stopping, report."""
-        progress, rows = self.progress, self.pairs.holdout_rows
+        progress, rows = self.progress, self._holdout_rows()
+        train_loss = float(np.mean([row[3] for row in progress.curves if row[1] == progress.epoch]))
         holdout_loss, metric = self._holdout() if len(rows) else (math.nan, math.nan)
         watched = holdout_loss if len(rows) else train_loss
         rate = self.optimizer.param_groups[0]["lr"]
@@ -225,10 +234,11 @@ class Trainer:
                 "metric": metric,
                 "learning_rate": rate,
                 "seconds": seconds,
-                "images_per_second": len(self.pairs.train_rows) / max(seconds, 1e-9),
+                "images_per_second": len(self.train_rows) / max(seconds, 1e-9),
+                "loader_wait_share": waited / max(seconds, 1e-9),
             }
         )
-        progress.epoch += 1
+        progress.epoch, progress.batches = progress.epoch + 1, 0
         progress.finished = (
             progress.epoch >= self.config.max_epochs or progress.epochs_without_gain >= self.config.patience
         )
@@ -240,16 +250,23 @@ class Trainer:
         """
         self.step.eval()
         losses, correct = [], torch.zeros((), dtype=torch.float64, device=self.device)
-        rows_all = self.pairs.holdout_rows
-        for start in range(0, len(rows_all), self.config.batch):
-            rows = rows_all[start : start + self.config.batch]
-            part = torch.zeros((), device=self.device)
-            for mine in self._micro(rows):
-                loss, features_MD = self._forward(mine, rows, None)
-                part += loss
+        rows_all = self._holdout_rows()
+        planned = [rows_all[start : start + self.config.batch] for start in range(0, len(rows_all), self.config.batch)]
+        parts = [np.stack(np.split(rows, self.world)) for rows in planned]
+        images = Images(self.pairs.prefetched((rows for part in parts for rows in self._micro(part)), None))
+        for rows_WB in parts:
+            total = torch.zeros((), device=self.device)
+            for mine in self._micro(rows_WB):
+                loss, features_MD = self._forward(mine, rows_WB, images, training=False)
+                total += loss / self.world if self.config.symmetric else loss
                 correct += self._correct(features_MD, mine)
-            losses.append(float(self._sum(part)))
+            losses.append(float(self._sum(total)))
         return float(np.mean(losses)), float(self._sum(correct)) / len(rows_all)
+
+    def _holdout_rows(self) -> np.ndarray:
+        """The held-out images, as many as the workers can share evenly."""
+        rows = self.pairs.holdout_rows
+        return rows[: len(rows) // self.world * self.world]
 
     def _correct(self, features_MD: Tensor, rows: np.ndarray) -> float:
         geography, hierarchy = self.model.geography, self.model.hierarchy
@@ -268,16 +285,17 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(progress.best[name])
-        uncovered_P = (self.targets_NP[torch.from_numpy(pairs.train_rows).to(self.device)] < 0).float().mean(dim=0)
+        uncovered_P = (self.targets_NP[torch.from_numpy(self.train_rows).to(self.device)] < 0).float().mean(dim=0)
         metrics = {
             "best_epoch": progress.best_epoch,
             "epochs": progress.epoch,
             "steps": progress.step,
-            "stopped_on": "holdout" if len(pairs.holdout_rows) else "train (no held-out images)",
+            "stopped_on": "holdout" if len(self._holdout_rows()) else "train (no held-out images)",
             "best_loss": progress.best_loss,
             "holdout_mean_accuracy": None if math.isnan(progress.best_metric) else progress.best_metric,
-            "train_images": len(pairs.train_rows),
-            "holdout_images": len(pairs.holdout_rows),
+            "train_images": len(self.train_rows),
+            "train_images_left_out": len(pairs.train_rows) - len(self.train_rows),
+            "holdout_images": len(self._holdout_rows()),
             "images_without_map": len(pairs.without_map),
             "images_without_map_first": pairs.without_map[:10],
             "uncovered_share_finest": float(uncovered_P[-1]),
@@ -300,12 +318,12 @@ class Trainer:
                 "epoch": epoch,
                 "step": self.progress.step,
                 "loss": str(value),
-                "image_ids": [self.pairs.image_ids[row] for row in rows],
+                "image_ids": [str(self.pairs.image_ids[row]) for row in rows],
             }
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         raise TrainingDivergedError(
             f"The loss is {value} at epoch {epoch}, step {self.progress.step}; expected a finite number. The ids of "
-            f"the batch are in {path}; the last whole epoch is kept. Lower training.lr or look at these images, then "
+            f"the batch are in {path}; the last good state is kept. Lower training.lr or look at these images, then "
             "train again."
         )
 

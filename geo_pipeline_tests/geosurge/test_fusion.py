@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from geo_pipeline.geosurge.config import FusionConfig
 from geo_pipeline.geosurge.fusion import FusionBlock, SemanticFusion, SemanticTokens
+from geo_pipeline_tests.geosurge.plain_geosurge import PlainFusion
 
 SMALL = FusionConfig(blocks=3, semantic_dim=8, latent_dim=6, heads=4, mlp_ratio=2.0, classes=11)
 
@@ -52,6 +53,22 @@ def test_block_equals_multihead_attention_with_latent_keys_and_values():
     torch.testing.assert_close(
         block(rgb_BTD, semantic_BTS), middle + block.mlp(block.mlp_norm(middle)), rtol=1e-5, atol=1e-5
     )
+
+
+def test_fusion_equals_the_straightforward_version_in_value_and_gradient():
+    torch.manual_seed(0)
+    ours = SemanticFusion(SMALL, 16, 4, 9)
+    plain = PlainFusion(ours)
+    rgb_BTD, class_map_BHW = torch.randn(3, 10, 16), maps()
+    mine_BTD, theirs_BTD = (rgb_BTD.clone().requires_grad_() for _ in range(2))
+    mine, theirs = ours(mine_BTD, class_map_BHW), plain(theirs_BTD, class_map_BHW)
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    mine.square().sum().backward()
+    theirs.square().sum().backward()
+    torch.testing.assert_close(mine_BTD.grad, theirs_BTD.grad, rtol=1e-5, atol=1e-5)
+    kernel = plain.semantic.convolution.weight.grad
+    found = ours.semantic.weight_PCS.grad.permute(2, 1, 0).reshape(kernel.shape)
+    torch.testing.assert_close(found, kernel, rtol=1e-5, atol=1e-5)
 
 
 def test_last_block_for_cls_only_equals_the_full_block():

@@ -4,6 +4,7 @@ import pytest
 
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.pairs import PairError, TrainingPairs, decode_pair
+from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups
 from geo_pipeline_tests.geosurge.tiny_geosurge import jpeg, png, write_tables
 
 VISION = VisionConfig(model="sample:clip", pretrained=None, input_px=28, resize_px=32)
@@ -55,15 +56,51 @@ def test_an_image_without_a_map_is_named_and_left_out(tmp_path):
     assert len(pairs.image_ids) == 38
 
 
-def test_the_order_of_files_and_rows_does_not_matter(tmp_path):
+def test_maps_are_found_by_id_in_whatever_file_and_order(tmp_path):
     images, segmentations, _ = write_tables(tmp_path)
     whole = TrainingPairs([images], [segmentations], VISION, TrainingConfig())
-    table = pq.read_table(images)
-    pq.write_table(table.slice(20), tmp_path / "a.parquet")
-    pq.write_table(table.slice(0, 20), tmp_path / "b.parquet")
-    parts = TrainingPairs([tmp_path / "a.parquet", tmp_path / "b.parquet"], [segmentations], VISION, TrainingConfig())
-    assert parts.fingerprint == whole.fingerprint
+    maps = pq.read_table(segmentations)
+    pq.write_table(maps.slice(25).take(list(range(14, -1, -1))), tmp_path / "a.parquet")
+    pq.write_table(maps.slice(0, 25), tmp_path / "b.parquet", row_group_size=4)
+    parts = TrainingPairs([images], [tmp_path / "a.parquet", tmp_path / "b.parquet"], VISION, TrainingConfig())
     assert parts.image_ids == whole.image_ids
+    for left, right in zip(whole.batch(whole.train_rows, 0), parts.batch(parts.train_rows, 0), strict=True):
+        assert (left == right).all()
+
+
+def test_the_fingerprint_changes_with_the_bytes(tmp_path):
+    images, segmentations, _ = write_tables(tmp_path)
+    before = TrainingPairs([images], [segmentations], VISION, TrainingConfig()).fingerprint
+    table = pq.read_table(images)
+    moved = table["lat_deg"].to_numpy().copy()
+    moved[3] += 1e-9
+    pq.write_table(table.set_column(table.column_names.index("lat_deg"), "lat_deg", [moved]), images)
+    assert TrainingPairs([images], [segmentations], VISION, TrainingConfig()).fingerprint != before
+
+
+def test_few_row_groups_are_held_and_each_is_read_once_per_window(tmp_path):
+    images, segmentations, _ = write_tables(tmp_path)
+    for path in (images, segmentations):
+        pq.write_table(pq.read_table(path), path, row_group_size=5)
+    kept = KeptGroups(ColumnFiles([images], "jpeg"), budget_mib=0)
+    assert len(kept.files.groups) == 8
+    jpegs = pq.read_table(images)["jpeg"].to_pylist()
+    assert [kept.value(row) for row in range(40)] == jpegs
+    assert kept.reads == 8
+    kept.value(0)
+    assert kept.reads == 9  # without room only the last group stays
+
+
+def test_batches_made_ahead_come_in_order_and_errors_come_through(tmp_path):
+    images, segmentations, _ = write_tables(tmp_path)
+    pairs = TrainingPairs([images], [segmentations], VISION, TrainingConfig(prefetch=2, random_crop=True))
+    asked = [pairs.train_rows[start : start + 5] for start in range(0, 30, 5)]
+    for rows, (pixels_BCHW, maps_BHW) in zip(asked, pairs.prefetched(asked, 3), strict=True):
+        expected = pairs.batch(rows, 3)
+        assert (pixels_BCHW == expected[0]).all()
+        assert (maps_BHW == expected[1]).all()
+    with pytest.raises(IndexError):
+        list(pairs.prefetched([np.array([999])], 0))
 
 
 def test_a_map_of_another_size_is_refused_by_name(tmp_path):

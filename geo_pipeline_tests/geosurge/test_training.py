@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.checkpoint import CheckpointError
-from geo_pipeline.geosurge.training import NothingToTrainError, TrainingDivergedError, train
+from geo_pipeline.geosurge.training import NothingToTrainError, Trainer, TrainingDivergedError, train
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
@@ -68,6 +69,61 @@ def test_a_killed_run_ends_with_the_same_weights(trained, tmp_path):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert result.curves.equals(trained.result.curves)
     assert (tmp_path / "card.json").read_bytes() == (trained.checkpoint / "card.json").read_bytes()
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_run_killed_between_two_steps_ends_with_the_same_weights(trained, tmp_path, monkeypatch, steps):
+    """Step 5 is the second of the second epoch; a state is written after every step."""
+    made = []
+
+    def dying(trainer, rows_WB, images, epoch):
+        if len(made) == steps:
+            raise KilledError
+        made.append(epoch)
+        return optimize(trainer, rows_WB, images, epoch)
+
+    optimize = Trainer._optimize
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_optimize", dying)
+        with pytest.raises(KilledError):
+            run(trained, tmp_path, checkpoint_steps=1)
+    done = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_optimize", lambda *given: done.append(1) or optimize(*given))
+        result = run(trained, tmp_path, checkpoint_steps=1)
+    assert len(done) == 12 - steps
+    expected, found = weights(trained.checkpoint), weights(tmp_path)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert result.curves.equals(trained.result.curves)
+
+
+def test_what_does_not_fit_in_memory_is_read_again_and_trains_the_same(trained, tmp_path):
+    run(trained, tmp_path, decoded_budget_mib=0, loader_budget_mib=0, prefetch=0, loader_threads=1)
+    expected, found = weights(trained.checkpoint), weights(tmp_path)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_uncovered_images_are_masked_or_dropped(trained, tmp_path):
+    """Two training images far from any other lie in no cell."""
+    table = pq.read_table(trained.images)
+    for name, value in (("lat_deg", -80.0), ("lon_deg", 10.0)):
+        values = table[name].to_numpy().copy()
+        values[:2] = value
+        table = table.set_column(table.column_names.index(name), name, [values])
+    pq.write_table(table, tmp_path / "images.parquet")
+    found = {}
+    for uncovered in ("mask", "drop"):
+        config = tiny_geosurge.config(trained.clip, max_epochs=1, uncovered=uncovered)
+        files = [tmp_path / "images.parquet"], [trained.segmentations], trained.geocells
+        found[uncovered] = train(*files, config, tmp_path / uncovered, lambda facts: None, "cpu").metrics
+    cells = Hierarchy.from_table(pq.read_table(trained.geocells))
+    rows_NP = cells.assign(table["lat_deg"].to_numpy()[:34], table["lon_deg"].to_numpy()[:34])
+    left_out = int((rows_NP < 0).any(axis=1).sum())
+    assert left_out >= 2
+    assert (found["mask"]["train_images"], found["drop"]["train_images"]) == (34, 34 - left_out)
+    assert found["drop"]["train_images_left_out"] == left_out
+    assert found["mask"]["uncovered_share_finest"] == pytest.approx((rows_NP[:, -1] < 0).mean())
+    assert found["drop"]["uncovered_share_finest"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +223,8 @@ rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
 store = distributed.FileStore(str(folder / "store"), 2)
 distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=120))
-config = tiny_geosurge.config(Path(sys.argv[3]), batch=34, micro_batch=5)
+objective = {"symmetric": True} if sys.argv[5] == "symmetric" else {"micro_batch": 5}
+config = tiny_geosurge.config(Path(sys.argv[3]), batch=34, lanes=2, **objective)
 files = [folder / "images.parquet"], [folder / "segmentations.parquet"], folder / "geocells.parquet"
 
 def stop_in_the_second_epoch(facts):
@@ -180,13 +237,22 @@ sys.exit(1)
 """
 
 
-def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tmp_path):
-    """The shares of the workers, each in micro-batches, add up to the gradient of the effective batch."""
+@pytest.mark.parametrize("objective", ["unique_cells", "symmetric"])
+def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tmp_path, objective):
+    """The shares of the workers, each in micro-batches, add up to the gradient of the effective batch.
+
+    The symmetric loss compares each cell with all images, so its workers exchange their features.
+    """
+    expected = gradients_of_one_step
+    if objective == "symmetric":
+        with pytest.raises(KilledError):
+            run(trained, tmp_path / "alone", kill_after(2), batch=34, symmetric=True)
+        expected = gradients(tmp_path / "alone")
     tiny_geosurge.write_tables(tmp_path)
     root = Path(__file__).parents[2]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(rank), str(tmp_path), str(trained.clip), str(root)],
+            [sys.executable, "-c", WORKER, str(rank), str(tmp_path), str(trained.clip), str(root), objective],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -196,4 +262,4 @@ def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tm
         _, errors = worker.communicate(timeout=240)
         assert worker.returncode == 0, errors[-2000:]
     for name, found in gradients(tmp_path / "out").items():
-        torch.testing.assert_close(found, gradients_of_one_step[name], rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found, expected[name], rtol=1e-3, atol=1e-6)
