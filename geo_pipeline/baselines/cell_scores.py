@@ -1,0 +1,80 @@
+"""Cells as classes: the loss of a partition, the scores of a hierarchy, and the coordinate of the best place.
+
+Used by every baseline that classifies cells. Which cells there are belongs to `earth`.
+
+Shapes: B images, C cells of a partition, F places of the finest partition, P partitions.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geo_pipeline.baselines.baseline import Located
+from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.scores import combine
+
+
+class CellCountError(ValueError):
+    """A partition that the hierarchy does not have."""
+
+
+def cell_loss(logits_BC: Tensor, cells_B: Tensor) -> Tensor:
+    """Mean cross entropy; an image outside every cell (-1) does not count, and a batch of such images gives 0."""
+    total = functional.cross_entropy(logits_BC.float(), cells_B, ignore_index=-1, reduction="sum")
+    return total / (cells_B >= 0).sum().clamp_min(1)
+
+
+def hierarchy_loss(logits: Sequence[Tensor], cells_BP: Tensor) -> Tensor:
+    """The mean of the partitions' losses."""
+    return torch.stack([cell_loss(part, cells_BP[:, p]) for p, part in enumerate(logits)]).mean()
+
+
+def hierarchy_scores(logits: Sequence[Tensor], ancestors_FP: Tensor) -> Tensor:
+    """Log probability (B, F) of every finest cell: the product of its ancestors' probabilities, normalised."""
+    parts = [functional.log_softmax(part.float(), dim=1) for part in logits]
+    return combine(parts, ancestors_FP, "log_softmax").log_softmax(dim=1)
+
+
+def chosen_partitions(hierarchy: Hierarchy, count: int) -> Hierarchy:
+    """`count` partitions of a hierarchy, evenly from the coarsest to the finest; the finest always among them."""
+    total = len(hierarchy.partitions)
+    if not 1 <= count <= total:
+        raise CellCountError(
+            f"Found {count} partitions wanted of a hierarchy of {total}; expected 1 to {total}: change the baseline's "
+            "options or the partition."
+        )
+    rows = np.linspace(0, total - 1, count).round().astype(int) if count > 1 else np.array([total - 1])
+    partitions = []
+    for above, row in zip([None, *rows[:-1]], rows, strict=True):
+        partition = hierarchy.partitions[row]
+        parent = np.arange(len(partition), dtype=np.int32)
+        for step in range(row, -1 if above is None else above, -1):
+            parent = hierarchy.partitions[step].parent[parent] if above is not None else np.full_like(parent, -1)
+        partitions.append(type(partition)(**{**vars(partition), "parent": parent}))
+    return Hierarchy(tuple(partitions))
+
+
+class Places(nn.Module):
+    """Coordinates of the F places that a baseline can answer with; not stored, since the geocells tell them."""
+
+    lat_deg_F: Tensor
+    lon_deg_F: Tensor
+
+    def __init__(self, lat_deg_F: np.ndarray, lon_deg_F: np.ndarray) -> None:
+        super().__init__()
+        for name, values in (("lat_deg_F", lat_deg_F), ("lon_deg_F", lon_deg_F)):
+            self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float64), persistent=False)
+
+    def best(self, probability_BF: Tensor) -> Located:
+        """The most probable place of each image (of equals the first); its score is the log probability."""
+        value_B, place_B = probability_BF.max(dim=1)
+        score_B = value_B.double().clamp_min(torch.finfo(torch.float32).tiny).log()
+        return Located(self.lat_deg_F[place_B], self.lon_deg_F[place_B], score_B)
+
+
+def heads(width: int, counts: Sequence[int]) -> nn.ModuleList:
+    """One linear classifier per partition."""
+    return nn.ModuleList(nn.Linear(width, count) for count in counts)

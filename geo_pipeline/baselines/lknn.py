@@ -1,0 +1,114 @@
+"""[L]kNN: a kernel density over the places of the nearest reference photographs.
+
+Vo, Jacobs and Hays, Revisiting IM2GPS in the deep learning era, ICCV 2017, section 3: the K nearest photographs in
+feature space vote, each with a Gaussian around its place, weighted by its similarity to a power; the answer is the
+place among them where the density is highest.
+
+Simplified: the features are the frozen CLIP tower's CLS token (layer-normalised, centred on the gallery's mean, of unit
+length), not those of a network trained to classify cells ([L]); the gallery is all training images; sigma counts
+kilometres on the sphere (the paper's table names sigma = 4), K and the power are ours. Nothing is trained: training
+only fills the gallery. Without the idea (`idea=False`) the nearest photograph alone answers.
+
+A query is not kept from finding itself: it must not be a training image. Exclusions belong to `geosurge.retrieval`.
+
+Shapes: B images, N references, K neighbours, D width.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from geo_pipeline.baselines.baseline import Baseline, Located
+from geo_pipeline.baselines.config import BaselineConfig, LknnOptions
+from geo_pipeline.earth.distance import EARTH_RADIUS_KM
+from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.vision import VisionTower
+
+_CHUNK = 65_536
+
+
+class Lknn(Baseline):
+    """A gallery of features and places, and the density over the nearest."""
+
+    collected: ClassVar[tuple[str, ...]] = ("gallery_ND", "place_N2")
+    gallery_ND: Tensor
+    place_N2: Tensor
+    mean_D: Tensor
+
+    def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
+        super().__init__(config, hierarchy, tower)
+        self.options = config.chosen(LknnOptions)
+        self.requires_grad_(False)
+        dtype = getattr(torch, self.options.gallery_dtype)
+        self.register_buffer("gallery_ND", torch.zeros(0, tower.width, dtype=dtype))
+        self.register_buffer("place_N2", torch.zeros(0, 2, dtype=torch.float64))
+        self.register_buffer("mean_D", torch.zeros(tower.width))
+
+    def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
+        """The coordinate (N, 2) of each image."""
+        return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N], axis=1)).double()
+
+    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+        """Zero: there is nothing to train."""
+        return torch.zeros((), device=pixels_BCHW.device)
+
+    def collect(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Features and places of all training images."""
+        found = [(self.describe(pixels, maps), places) for pixels, maps, places in batches]
+        features_ND = torch.cat([features for features, _ in found])
+        self.mean_D = features_ND.mean(dim=0)
+        self.gallery_ND = self._unit(features_ND).to(self.gallery_ND.dtype)
+        self.place_N2 = torch.cat([places for _, places in found])
+
+    def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """The layer-normalised CLS token (B, D)."""
+        cls_BD = self.cls(pixels_BCHW).float()
+        return functional.layer_norm(cls_BD, cls_BD.shape[1:])
+
+    def locate(self, described_BS: Tensor) -> Located:
+        """The neighbour's place with the highest density; its score is the density in (0, 1], or the similarity of the
+        nearest photograph where the idea is off.
+        """
+        wanted = min(self.options.neighbours if self.config.idea else 1, len(self.gallery_ND))
+        similarity_BK, rows_BK = self.neighbours(described_BS, wanted)
+        if not self.config.idea:
+            place_B2 = self.place_N2[rows_BK[:, 0]]
+            return Located(place_B2[:, 0], place_B2[:, 1], similarity_BK[:, 0].double())
+        weight_BK = similarity_BK.double().clamp_min(1e-12) ** self.options.power
+        density_BK = density(self.place_N2[rows_BK], weight_BK, self.options.sigma_km)
+        score_B, best_B = density_BK.max(dim=1)
+        place_B2 = self.place_N2[rows_BK.gather(1, best_B[:, None])[:, 0]]
+        return Located(place_B2[:, 0], place_B2[:, 1], score_B)
+
+    def neighbours(self, described_BD: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+        """Cosines and rows (B, K) of the nearest references, nearest first; the gallery is read part by part."""
+        unit_BD = self._unit(described_BD)
+        values_BK = unit_BD.new_zeros(len(unit_BD), 0)
+        rows_BK = torch.zeros(len(unit_BD), 0, dtype=torch.int64, device=unit_BD.device)
+        for start in range(0, len(self.gallery_ND), _CHUNK):
+            cosine_BN = unit_BD @ self.gallery_ND[start : start + _CHUNK].float().T
+            part = cosine_BN.topk(min(wanted, cosine_BN.shape[1]), dim=1)
+            both_BK = torch.cat([values_BK, part.values], dim=1)
+            rows = torch.cat([rows_BK, part.indices + start], dim=1)
+            values_BK, kept_BK = both_BK.topk(min(wanted, both_BK.shape[1]), dim=1)
+            rows_BK = rows.gather(1, kept_BK)
+        return values_BK, rows_BK
+
+    def _unit(self, features_BD: Tensor) -> Tensor:
+        return functional.normalize(features_BD - self.mean_D, dim=1)
+
+
+def density(place_BK2: Tensor, weight_BK: Tensor, sigma_km: float) -> Tensor:
+    """At each place (B, K) of latitude and longitude in degrees the weighted sum of Gaussians around all, over the sum
+    of the weights.
+    """
+    lat_BK, lon_BK = place_BK2.deg2rad().unbind(-1)
+    unit_BK3 = torch.stack([lat_BK.cos() * lon_BK.cos(), lat_BK.cos() * lon_BK.sin(), lat_BK.sin()], dim=-1)
+    chord_BKK = torch.cdist(unit_BK3, unit_BK3, compute_mode="donot_use_mm_for_euclid_dist")
+    distance_km_BKK = 2 * EARTH_RADIUS_KM * (chord_BKK / 2).clamp(max=1).asin()
+    kernel_BKK = (-0.5 * (distance_km_BKK / sigma_km) ** 2).exp()
+    return (kernel_BKK @ weight_BK[:, :, None])[:, :, 0] / weight_BK.sum(dim=1, keepdim=True)

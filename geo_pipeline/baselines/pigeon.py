@@ -1,0 +1,131 @@
+"""PIGEON: cells that follow places, labels that fade with distance, and a guess refined by prototypes inside the cell.
+
+Haas, Skreta, Alberti and Finn, PIGEON: Predicting Image Geolocations, CVPR 2024, sections 3.1 (semantic geocells), 3.2
+(haversine smoothing) and 3.4 (refinement). A cell's label is exp(-(its distance to the photograph - that of the own
+cell) / tau); among the best cells, the cluster of training photographs whose mean vector looks most like the query
+decides.
+
+Simplified: cells and clusters are those of `semantic_cells` (merged S2 cells and k-means, no borders, no OPTICS); the
+labels of an image add up to one, so that a photograph far from its cell's mean weighs as much as any other; no climate,
+month or text tasks; a cluster answers with the mean of its photographs. Without the idea (`idea=False`) labels are
+one-hot and the best cell answers with its mean.
+
+Shapes: B images, N photographs, G cells, R prototypes of a cell (NaN where there are fewer), T cells kept, D width.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geo_pipeline.baselines.baseline import Baseline, Located
+from geo_pipeline.baselines.cell_scores import Places, cell_loss
+from geo_pipeline.baselines.config import BaselineConfig, PigeonOptions
+from geo_pipeline.baselines.semantic_cells import merged_cells, merged_means, nearest, place_clusters
+from geo_pipeline.earth.coordinates import coordinates_of, unit_vectors
+from geo_pipeline.earth.distance import EARTH_RADIUS_KM
+from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.vision import VisionTower
+
+
+class Pigeon(Baseline):
+    """A classifier over semantic cells, and prototypes; until `collect` there are none, and cells answer."""
+
+    prototype_GRD: Tensor
+    prototype_deg_GR2: Tensor
+    unit_G3: Tensor
+
+    def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
+        super().__init__(config, hierarchy, tower)
+        self.options = options = config.chosen(PigeonOptions)
+        finest = self.hierarchy.partitions[-1]
+        self.cell_of_finest = merged_cells(finest, options.place_km, options.merged_cells)
+        lat_deg_G, lon_deg_G = merged_means(finest, self.cell_of_finest)
+        self.places = Places(lat_deg_G, lon_deg_G)
+        self.register_buffer("unit_G3", torch.from_numpy(unit_vectors(lat_deg_G, lon_deg_G)), persistent=False)
+        self.norm = nn.LayerNorm(tower.width)
+        self.head = nn.Linear(tower.width, len(lat_deg_G))
+        shape = (len(lat_deg_G), options.prototypes if config.idea else 0)
+        self.register_buffer("prototype_GRD", torch.zeros(*shape, tower.width))
+        self.register_buffer("prototype_deg_GR2", torch.full((*shape, 2), torch.nan, dtype=torch.float64))
+
+    def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
+        """Latitude, longitude in degrees and semantic cell (N, 3) float64; what no S2 cell holds goes to the cell with
+        the nearest mean.
+        """
+        finest_N = self.hierarchy.assign(lat_deg_N, lon_deg_N)[:, -1]
+        nearest_N = nearest(unit_vectors(lat_deg_N, lon_deg_N), self.unit_G3.cpu().numpy())
+        cell_N = np.where(finest_N >= 0, self.cell_of_finest[np.maximum(finest_N, 0)], nearest_N)
+        return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N, cell_N], axis=1).astype(np.float64))
+
+    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+        """Cross entropy with the faded labels, or with the one-hot ones."""
+        logits_BG = self.head(self.features(pixels_BCHW))
+        if not self.config.idea:
+            return cell_loss(logits_BG, targets_BK[:, 2].long())
+        labels_BG = faded_labels(targets_BK[:, :2], self.unit_G3, self.options.tau_km)
+        return functional.cross_entropy(logits_BG.float(), labels_BG)
+
+    def features(self, pixels_BCHW: Tensor) -> Tensor:
+        """The normed CLS token (B, D)."""
+        normed_BD: Tensor = self.norm(self.cls(pixels_BCHW))
+        return normed_BD
+
+    def collect(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """The prototypes: mean unit vector and mean coordinate of the training photographs of every cluster."""
+        if not self.config.idea:
+            return
+        features, targets = [], []
+        for pixels_BCHW, _, targets_BK in batches:
+            features.append(functional.normalize(self.features(pixels_BCHW).float(), dim=1).cpu().numpy())
+            targets.append(targets_BK.cpu().numpy())
+        features_ND, (lat_deg_N, lon_deg_N, cell_N) = np.concatenate(features), np.concatenate(targets).T
+        cells, most = self.prototype_GRD.shape[:2]
+        cluster_N = place_clusters(cell_N.astype(np.int64), lat_deg_N, lon_deg_N, most)
+        row_N = cell_N.astype(np.int64) * most + cluster_N
+        sums_XD, sums_X3 = np.zeros((cells * most, features_ND.shape[1])), np.zeros((cells * most, 3))
+        np.add.at(sums_XD, row_N, features_ND)
+        np.add.at(sums_X3, row_N, unit_vectors(lat_deg_N, lon_deg_N))
+        count_X = np.bincount(row_N, minlength=cells * most)
+        mean_XD = sums_XD / np.maximum(count_X, 1)[:, None]
+        place_X2 = np.where(count_X[:, None] > 0, np.stack(coordinates_of(sums_X3), axis=1), np.nan)
+        self.prototype_GRD.copy_(torch.from_numpy(mean_XD).view_as(self.prototype_GRD))
+        self.prototype_deg_GR2.copy_(torch.from_numpy(place_X2).view_as(self.prototype_deg_GR2))
+
+    def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """Probabilities of the cells and the unit vector of the image, side by side (B, G + D)."""
+        features_BD = self.features(pixels_BCHW)
+        probability_BG = self.head(features_BD).float().softmax(dim=1)
+        return torch.cat([probability_BG, functional.normalize(features_BD.float(), dim=1)], dim=1)
+
+    def locate(self, described_BS: Tensor) -> Located:
+        """The best cell's mean; with the idea, the nearest prototype of the best cell among the `top_cells`.
+
+        There a cell's probability is multiplied by a softmax, over the kept cells, of how near their nearest prototypes
+        are. The score is the log probability, with the idea among the kept cells.
+        """
+        cells = len(self.unit_G3)
+        probability_BG, features_BD = described_BS[:, :cells], described_BS[:, cells:]
+        if bool(self.prototype_deg_GR2.isnan().all()):
+            return self.places.best(probability_BG)
+        kept_BT = probability_BG.topk(min(self.options.top_cells, cells), dim=1)
+        apart_BTR = torch.linalg.norm(self.prototype_GRD[kept_BT.indices] - features_BD[:, None, None], dim=3)
+        place_BTR2 = self.prototype_deg_GR2[kept_BT.indices]
+        nearest_BT = apart_BTR.masked_fill(place_BTR2[..., 0].isnan(), torch.inf).min(dim=2)
+        chance_BT = kept_BT.values.clamp_min(torch.finfo(torch.float32).tiny).log()
+        score_BT = (chance_BT - nearest_BT.values / self.options.temperature).log_softmax(dim=1)
+        value_B, best_B = score_BT.max(dim=1)
+        images_B = torch.arange(len(best_B), device=best_B.device)
+        found_B2 = place_BTR2[images_B, best_B, nearest_BT.indices[images_B, best_B]]
+        return Located(found_B2[:, 0], found_B2[:, 1], value_B.double())
+
+
+def faded_labels(coordinates_deg_B2: Tensor, unit_G3: Tensor, tau_km: float) -> Tensor:
+    """Labels (B, G) float32 that add up to one: they fall with the great-circle distance, by e over `tau_km`."""
+    lat_B, lon_B = coordinates_deg_B2.double().deg2rad().unbind(1)
+    unit_B3 = torch.stack([lat_B.cos() * lon_B.cos(), lat_B.cos() * lon_B.sin(), lat_B.sin()], dim=1)
+    chord_BG = torch.cdist(unit_B3, unit_G3, compute_mode="donot_use_mm_for_euclid_dist")
+    distance_BG = 2 * EARTH_RADIUS_KM * torch.asin((chord_BG / 2).clamp(max=1.0))
+    return (-distance_BG / tau_km).softmax(dim=1).float()

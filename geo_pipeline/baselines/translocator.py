@@ -1,0 +1,106 @@
+"""TransLocator: a branch for the photograph and one for its segmentation map, which talk through their CLS tokens.
+
+Pramanick et al., Where in the World is this Image? Transformer-based Geo-localization in the Wild, ECCV 2022. After
+each layer the CLS tokens of both branches are projected, added up and projected back to either branch (multimodal
+feature fusion); the two last CLS tokens together classify cells of three partitions and, as a second task, the scene.
+
+Simplified: the photograph's branch starts from CLIP tokens instead of pixels; the map enters as classes, not as
+colours; one scene set of three instead of 3, 16 and 365, with labels from the map (`scenes`); partitions are weighed
+alike. Without the idea (`idea=False`) there is the photograph's branch alone: no map and, since the labels come from
+the map, no scene task.
+
+Shapes: B images, T tokens (CLS first), D width, C cells of a partition, F finest cells, P partitions, N images.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geo_pipeline.baselines.attention import SelfBlock
+from geo_pipeline.baselines.baseline import Baseline, Located
+from geo_pipeline.baselines.cell_scores import Places, chosen_partitions, heads, hierarchy_loss, hierarchy_scores
+from geo_pipeline.baselines.config import BaselineConfig, TranslocatorOptions
+from geo_pipeline.baselines.scenes import SCENES, scene_labels
+from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.fusion import SemanticTokens
+from geo_pipeline.geosurge.vision import VisionTower
+
+
+class ClsExchange(nn.Module):
+    """Multimodal feature fusion: what the CLS tokens of all branches know together is added to each of them."""
+
+    def __init__(self, width: int, branches: int) -> None:
+        super().__init__()
+        self.give = nn.ModuleList(nn.Linear(width, width) for _ in range(branches))
+        self.take = nn.ModuleList(nn.Linear(width, width) for _ in range(branches))
+
+    def forward(self, branches: list[Tensor]) -> list[Tensor]:
+        """The tokens (B, T, D) of every branch, changed in their CLS alone."""
+        together_B1D = torch.stack([give(part[:, :1]) for give, part in zip(self.give, branches, strict=True)]).sum(0)
+        return [
+            torch.cat([part[:, :1] + take(together_B1D), part[:, 1:]], dim=1)
+            for take, part in zip(self.take, branches, strict=True)
+        ]
+
+
+class TransLocator(Baseline):
+    """Two branches of transformer blocks, a classifier per partition and one of scenes."""
+
+    ancestors_FP: Tensor
+
+    def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
+        super().__init__(config, hierarchy, tower)
+        self.options = options = config.chosen(TranslocatorOptions)
+        self.levels = chosen_partitions(self.hierarchy, options.partitions)
+        self.rgb = nn.Linear(tower.width, options.width)
+        patches = (tower.input_px // tower.patch_px) ** 2
+        self.semantic = SemanticTokens(options.classes, tower.patch_px, patches, options.width) if config.idea else None
+        branches = 2 if config.idea else 1
+        self.branches = nn.ModuleList(
+            nn.ModuleList(SelfBlock(options.width, options.heads) for _ in range(options.blocks))
+            for _ in range(branches)
+        )
+        self.exchanges = nn.ModuleList(
+            ClsExchange(options.width, branches) for _ in range(options.blocks if config.idea else 0)
+        )
+        self.norm = nn.LayerNorm(branches * options.width)
+        self.heads = heads(branches * options.width, [len(partition) for partition in self.levels.partitions])
+        self.scene_head = nn.Linear(branches * options.width, len(SCENES)) if config.idea else None
+        finest = self.levels.partitions[-1]
+        self.places = Places(finest.lat_deg, finest.lon_deg)
+        self.register_buffer("ancestors_FP", torch.from_numpy(self.levels.ancestors()).long(), persistent=False)
+
+    def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
+        """The cell (N, P) of each image in every partition, -1 outside."""
+        return torch.from_numpy(self.levels.assign(lat_deg_N, lon_deg_N)).long()
+
+    def features(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """The CLS tokens of all branches side by side, normed."""
+        branches = [self.rgb(self.tower(pixels_BCHW))]
+        if self.semantic is not None:
+            branches.append(self.semantic(class_map_BHW))
+        for index in range(self.options.blocks):
+            branches = [blocks[index](part) for blocks, part in zip(self.branches, branches, strict=True)]  # type: ignore[index]
+            if self.semantic is not None:
+                branches = self.exchanges[index](branches)
+        normed_BD: Tensor = self.norm(torch.cat([part[:, 0] for part in branches], dim=1))
+        return normed_BD
+
+    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+        """Cross entropy over the cells of every partition and, with the idea, over the scenes."""
+        features_BD = self.features(pixels_BCHW, class_map_BHW)
+        loss = hierarchy_loss([head(features_BD) for head in self.heads], targets_BK)
+        if self.scene_head is None:
+            return loss
+        scenes = functional.cross_entropy(self.scene_head(features_BD).float(), scene_labels(class_map_BHW))
+        return loss + self.options.scene_weight * scenes
+
+    def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """Probabilities (B, F) of the finest cells, all partitions together."""
+        features_BD = self.features(pixels_BCHW, class_map_BHW)
+        return hierarchy_scores([head(features_BD) for head in self.heads], self.ancestors_FP).exp()
+
+    def locate(self, described_BS: Tensor) -> Located:
+        """The place of the most probable finest cell."""
+        return self.places.best(described_BS)

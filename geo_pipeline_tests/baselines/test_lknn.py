@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+
+from geo_pipeline.baselines import checkpoint, lknn
+from geo_pipeline.baselines.config import LknnOptions
+from geo_pipeline.baselines.lknn import density
+from geo_pipeline.earth.distance import great_circle_km
+from geo_pipeline.geosurge.config import ConfigError
+from geo_pipeline_tests.baselines import tiny_baselines
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint_of):
+    return checkpoint.load(checkpoint_of("lknn"), device="cpu")
+
+
+def test_it_finds_the_towns_of_held_out_images(predictions_of, rows):
+    errors = tiny_baselines.errors_km(predictions_of("lknn"), rows)
+    held_out = np.array(rows["set_name"].to_pylist()) == "holdout"
+    assert (errors[held_out] < 100).all()
+
+
+def test_density_equals_the_plain_sum():
+    draw = np.random.default_rng(0)
+    places_K2 = draw.uniform([-80, -180], [80, 180], (9, 2))
+    places_K2[5] = places_K2[4] + 0.01
+    weight_K = draw.uniform(0.1, 1, 9)
+    sigma_km = 500.0
+    expected = []
+    for lat, lon in places_K2:
+        distance_km = great_circle_km(lat, lon, places_K2[:, 0], places_K2[:, 1])
+        expected.append(sum(weight_K * np.exp(-0.5 * (distance_km / sigma_km) ** 2)) / weight_K.sum())
+    found_BK = density(torch.from_numpy(places_K2)[None], torch.from_numpy(weight_K)[None], sigma_km)
+    np.testing.assert_allclose(found_BK[0].numpy(), expected, rtol=1e-9)
+
+
+def filled(model, features_ND, places_N2, idea=True, **options):
+    """A baseline with this gallery; features are compared as they are (mean 0)."""
+    config = tiny_baselines.config("unused", "lknn", idea, LknnOptions(gallery_dtype="float32", **options))
+    made = lknn.Lknn(config, None, model.tower)
+    made.gallery_ND = torch.nn.functional.normalize(torch.tensor(features_ND, dtype=torch.float32), dim=1)
+    made.mean_D, made.place_N2 = torch.zeros(len(features_ND[0])), torch.tensor(places_N2, dtype=torch.float64)
+    return made
+
+
+def test_many_neighbours_of_one_town_outvote_the_nearest(model):
+    features = [[1.0, 0.0], [0.9, 0.3], [0.9, 0.35], [0.9, -0.3], [-1.0, 0.0]]
+    places = [[35.7, 139.7], [48.9, 2.3], [48.91, 2.31], [48.89, 2.3], [0.0, 20.0]]
+    query = torch.tensor([[1.0, 0.01]])
+    dense = filled(model, features, places, sigma_km=10.0, neighbours=4, power=8.0).locate(query)
+    nearest = filled(model, features, places, idea=False, sigma_km=10.0, neighbours=4).locate(query)
+    assert dense.lat_deg_B.item() == pytest.approx(48.9, abs=0.1)
+    assert (nearest.lat_deg_B.item(), nearest.lon_deg_B.item()) == (35.7, 139.7)
+    sure = filled(model, features, places, sigma_km=10.0, neighbours=4, power=200.0).locate(query)
+    assert sure.lat_deg_B.item() == 35.7  # the power lets likeness win again
+
+
+def test_the_idea_off_answers_otherwise(predictions_of):
+    assert tiny_baselines.differ(predictions_of("lknn"), predictions_of("lknn", idea=False))
+
+
+def test_a_gallery_read_in_parts_gives_the_same_neighbours(model, monkeypatch):
+    described_BD = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
+    whole = model.neighbours(described_BD, 7)
+    monkeypatch.setattr(lknn, "_CHUNK", 3)
+    parts = model.neighbours(described_BD, 7)
+    torch.testing.assert_close(parts[0], whole[0])
+    assert torch.equal(parts[1], whole[1])
+    assert (whole[0].diff(dim=1) <= 0).all()
+
+
+def test_the_gallery_is_every_training_image_and_nothing_is_trained(model, world, rows, tmp_path):
+    train = [name == "train" for name in rows["set_name"].to_pylist()]
+    assert model.gallery_ND.dtype == torch.float16
+    np.testing.assert_array_equal(model.place_N2[:, 0].numpy(), rows["lat_deg"].to_numpy()[train])
+    assert model.trainable() == {}
+    result = world.train(tiny_baselines.config(world.clip, "lknn"), tmp_path)
+    assert len(result.curves) == 0
+    assert result.metrics["trainable_parameters"] == 0
+    assert result.metrics["holdout_mean_accuracy"] > 0.5
+
+
+def test_options_that_make_no_density_are_refused():
+    with pytest.raises(ConfigError, match="sigma_km is 0; expected above 0"):
+        LknnOptions(sigma_km=0)
+    with pytest.raises(ConfigError, match="expected 'float16' or 'float32'"):
+        LknnOptions(gallery_dtype="int8")
