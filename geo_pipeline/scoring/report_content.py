@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from geo_pipeline.scoring.figures import accuracy_figure, curves_figure, routing_figure, winner_map
+from geo_pipeline.scoring.report_data import leaks, rejections, set_sizes
 from geo_pipeline.scoring.report_inputs import BenchmarkLine, ReportError, ReportInputs
 from geo_pipeline.scoring.report_numbers import method_scores, scored_benchmarks, thresholds, winners
 from geo_pipeline.scoring.report_tables import (
@@ -17,10 +18,12 @@ from geo_pipeline.scoring.report_tables import (
     coverage_table,
     gain_table,
     georouting_table,
+    leakage_table,
     overview_table,
     published_table,
     quarantine_table,
     routing_table,
+    set_title,
     split_table,
     threshold_titles,
 )
@@ -95,12 +98,30 @@ def report_blocks(inputs: ReportInputs) -> list[Block]:
 
 def _counts(inputs: ReportInputs) -> str:
     """How many photographs there were, in one sentence."""
-    images = dict(
-        zip(inputs.split_sizes["set_name"].to_pylist(), inputs.split_sizes["images"].to_pylist(), strict=True)
+    sizes = set_sizes(inputs)
+    rejected = rejections(inputs)
+    refused = sum(count for stage, _, count in rejected if stage == "catalogue")
+    undecoded = sum(count for stage, _, count in rejected if stage == "decode")
+    parts = "; ".join(f"{set_title(inputs, size.set_name)} {size.photographs:,}" for size in sizes)
+    total = sum(size.photographs for size in sizes)
+    return (
+        f"{total:,} photographs in the catalogue ({parts}). Refused records: {refused:,}; photographs "
+        f"that could not be decoded: {undecoded:,}. {_leaked(inputs)}"
     )
-    rejected = sum(inputs.quarantine_counts["count"].to_pylist())
-    parts = ", ".join(f"{count:,} {name}" for name, count in images.items())
-    return f"{sum(images.values()):,} photographs in the catalogue ({parts}); {rejected:,} rejected."
+
+
+def _leaked(inputs: ReportInputs) -> str:
+    """Whether benchmarks hold images of the training data, in one sentence."""
+    benchmarks = {line.name for line in inputs.context.benchmarks}
+    lines = [line for line in leaks(inputs) if line.set_name in benchmarks]
+    shared = sum(line.train_byte + line.train_near for line in lines)
+    images = sum(line.images for line in lines)
+    if not shared:
+        return "No benchmark image was found in the training data."
+    return (
+        f"{shared:,} of {images:,} benchmark images are also in the training data, exactly or nearly (see Leakage "
+        "between sets)."
+    )
 
 
 def _overview(inputs: ReportInputs) -> list[Block]:
@@ -198,7 +219,10 @@ def _published(inputs: ReportInputs, lines: list[BenchmarkLine]) -> list[Block]:
 def _data(inputs: ReportInputs) -> list[Block]:
     blocks: list[Block] = [
         Heading(2, "Data", "data"),
-        TableBlock("Images per set.", split_table(inputs)),
+        TableBlock(
+            "Photographs per set. One that cannot be decoded stays in the denominator of its benchmark, as a failure.",
+            split_table(inputs),
+        ),
         TableBlock("The partition of the Earth into geocells, coarsest first.", coverage_table(inputs)),
     ]
     rejected = quarantine_table(inputs)
@@ -206,6 +230,37 @@ def _data(inputs: ReportInputs) -> list[Block]:
         blocks.append(TableBlock("Rejected rows, kept in the table quarantine with their reasons.", rejected))
     else:
         blocks.append(Paragraph("No row was rejected."))
+    return [*blocks, *_leakage(inputs)]
+
+
+def _leakage(inputs: ReportInputs) -> list[Block]:
+    """What the query sets share with the training data and with each other, and what that means."""
+    found = leaks(inputs)
+    bits = inputs.context.near_bits
+    blocks: list[Block] = [
+        Heading(2, "Leakage between sets", "leakage"),
+        Paragraph(
+            "A benchmark image that is also in the training data (training and hold-out together) can be recognised "
+            "instead of located. So every image was compared with every other one: by its bytes, and by a perceptual "
+            f"hash of 64 bits, which calls two images near-equal when at most {bits} bits differ. Retrieval never "
+            "answers with a reference that is byte-equal or near-equal to the query. What a network learned from such "
+            "an image in training stays learned, so take the scores of a set with many of them with care."
+        ),
+    ]
+    if not any(line.outside for line in found):
+        blocks.append(
+            Paragraph(
+                "None was found: no image of a benchmark, of the router queries or of the hold-out is byte-equal or "
+                "near-equal to an image of the training data or of another benchmark."
+            )
+        )
+    if any(line.outside or line.within for line in found):
+        caption = (
+            "Images of each query set that have a duplicate, with their share of the set in percent. An image that "
+            "has the same file and a near-equal one in one place counts as the same file. For the hold-out, the "
+            "training data is the training set alone."
+        )
+        blocks.append(TableBlock(caption, leakage_table(inputs)))
     return blocks
 
 

@@ -32,7 +32,7 @@ th:first-child, td:first-child { padding-left: 0; }
 td { white-space: nowrap; }
 th.words, td.words { text-align: left; }
 td.wraps { white-space: normal; }
-thead th { color: var(--soft); font-weight: 600; min-width: 3.9rem;
+thead th { color: var(--soft); font-weight: 600; min-width: 3.9rem; max-width: 11rem;
   border-bottom: 1.5px solid var(--ink); vertical-align: bottom; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
 tbody tr:hover td { background: var(--tint); }

@@ -61,7 +61,7 @@ class ReportContext:
 
     `statement` is one or two plain sentences for a stranger (for example "A drawn planet, not the Earth. The networks
     are small and trained on drawn planets."). `models` pairs a role with a model's name. `methods` and `benchmarks`
-    stand in the order of the report.
+    stand in the order of the report. Images whose perceptual hashes differ in at most `near_bits` bits are near-equal.
     """
 
     profile: str
@@ -73,6 +73,7 @@ class ReportContext:
     distance: str = "great_circle"
     crops: str = "ten"
     score_rule: str = "log_softmax"
+    near_bits: int = 6
     remarks: tuple[str, ...] = ()
 
 
@@ -85,7 +86,7 @@ class ReportInputs:
     georouting: the table of that name, or None when no router was trained.
     training_curves: the table of that name per checkpoint.
     coverage: the table of that name.
-    split_sizes: set_name, images, authors (`count_sets`). quarantine_counts: stage, reason, count (`count_reasons`).
+    census, leakage: the tables of those names.
     published: rows of papers per benchmark; only those of published benchmarks are shown.
     """
 
@@ -94,8 +95,8 @@ class ReportInputs:
     routing_scores: pa.Table
     judged: pa.Table
     coverage: pa.Table
-    split_sizes: pa.Table
-    quarantine_counts: pa.Table
+    census: pa.Table
+    leakage: pa.Table
     georouting: pa.Table | None = None
     training_curves: Mapping[str, pa.Table] = field(default_factory=dict)
     published: Mapping[str, tuple[PublishedRow, ...]] = field(default_factory=dict)
@@ -176,17 +177,3 @@ def _judge_one(
         "chosen": pa.array(chosen, pa.string()),
     }
     return pa.table(columns).cast(JUDGED_SCHEMA).take(pa.array(order))
-
-
-def count_sets(catalogue: pa.Table) -> pa.Table:
-    """Images and known authors per set of the catalogue: set_name, images, authors, ordered by set_name."""
-    grouped = catalogue.group_by("set_name").aggregate([("image_id", "count"), ("author", "count_distinct")])
-    renamed = grouped.select(["set_name", "image_id_count", "author_count_distinct"])
-    return renamed.rename_columns(["set_name", "images", "authors"]).sort_by("set_name")
-
-
-def count_reasons(quarantine: pa.Table) -> pa.Table:
-    """Rejected rows per stage and reason: stage, reason, count, most frequent first."""
-    grouped = quarantine.group_by(["stage", "reason"]).aggregate([([], "count_all")])
-    renamed = grouped.select(["stage", "reason", "count_all"]).rename_columns(["stage", "reason", "count"])
-    return renamed.sort_by([("stage", "ascending"), ("count", "descending"), ("reason", "ascending")])

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from geo_pipeline.scoring.published import PublishedRow
+from geo_pipeline.scoring.report_data import leaks, rejections, set_sizes
 from geo_pipeline.scoring.report_inputs import ReportInputs
 from geo_pipeline.scoring.report_numbers import (
     ORACLE,
@@ -23,6 +24,7 @@ from geo_pipeline.scoring.report_numbers import (
 )
 
 NOT_KNOWN = "–"
+SET_TITLES = {"train": "Training", "holdout": "Hold-out", "router_queries": "Router queries"}
 
 
 @dataclass(frozen=True)
@@ -165,17 +167,45 @@ def _routing_cell(row: dict[str, object] | None) -> str:
 
 
 def split_table(inputs: ReportInputs) -> TextTable:
-    """Images and authors per set."""
-    rows = [(r["set_name"], f"{r['images']:,}", f"{r['authors']:,}") for r in inputs.split_sizes.to_pylist()]
-    return TextTable(("Set", "Images", "Authors known"), tuple(rows))
+    """Photographs and authors per set, and how many of the photographs have an image that can be decoded."""
+    rows = [
+        (set_title(inputs, size.set_name), f"{size.photographs:,}", f"{size.decoded:,}", f"{size.authors:,}")
+        for size in set_sizes(inputs)
+    ]
+    return TextTable(("Set", "Photographs", "Decoded", "Authors known"), tuple(rows))
 
 
 def quarantine_table(inputs: ReportInputs) -> TextTable:
     """Rejected rows by stage and reason."""
-    rows = [
-        (r["stage"], r["reason"].replace("_", " "), f"{r['count']:,}") for r in inputs.quarantine_counts.to_pylist()
-    ]
+    rows = [(stage, reason.replace("_", " "), f"{count:,}") for stage, reason, count in rejections(inputs)]
     return TextTable(("Stage", "Reason", "Rows"), tuple(rows), left=frozenset({0, 1}))
+
+
+def leakage_table(inputs: ReportInputs) -> TextTable:
+    """For each query set: images with a byte-equal or near-equal image in the training data, among the benchmarks, and
+    within the set, with their share in percent.
+    """
+    rows = []
+    for line in leaks(inputs):
+        pairs = (line.train_byte, line.train_near, line.benchmarks_byte, line.benchmarks_near, line.within)
+        cells = [f"{count:,} ({percent(count / line.images)})" if count else "0" for count in pairs]
+        rows.append((set_title(inputs, line.set_name), f"{line.images:,}", *cells))
+    columns = (
+        "Set",
+        "Images",
+        "Same file in training data",
+        "Near-equal in training data",
+        "Same file in another benchmark",
+        "Near-equal in another benchmark",
+        "Either kind within the set",
+    )
+    return TextTable(columns, tuple(rows))
+
+
+def set_title(inputs: ReportInputs, name: str) -> str:
+    """A set as the report names it: the title of a benchmark, plain words for the others."""
+    titles = {line.name: line.title for line in inputs.context.benchmarks}
+    return titles.get(name, SET_TITLES.get(name, name))
 
 
 def coverage_table(inputs: ReportInputs) -> TextTable:

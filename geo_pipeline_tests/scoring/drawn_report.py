@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from geo_pipeline.contracts.contract import load
 from geo_pipeline.scoring.published import PublishedRow
 from geo_pipeline.scoring.report_inputs import (
     BenchmarkLine,
     MethodLine,
     ReportContext,
     ReportInputs,
-    count_reasons,
-    count_sets,
     judge,
 )
 
@@ -158,6 +157,39 @@ def _curves(rng: np.random.Generator, start: float) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def _census(images: int) -> pa.Table:
+    """Columns of the table `census`: two truncated images, one record in the sea."""
+    sets = {"train": (3000, 412), "holdout": (31, 6), "router_queries": (150, 22)}
+    sets |= {line.name: (images, 11) for line in BENCHMARKS}
+    lost = {"train": 2}
+    rows = [(name, "catalogue", None, count, authors) for name, (count, authors) in sets.items()]
+    rows += [(name, "decode", None, count - lost.get(name, 0), None) for name, (count, _) in sets.items()]
+    rows += [("train", "decode", "truncated", 2, None), (None, "catalogue", "null_island", 1, None)]
+    rows += [("planet_mixed", "catalogue", "null_island", 4, None), (None, "catalogue", "lat_out_of_range", 9, None)]
+    schema = load("census").arrow_schema
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+
+
+def _leakage() -> pa.Table:
+    """Columns of the table `leakage`: one benchmark shares images with the training data and with the other one."""
+    known = {
+        ("planet_mixed", "train+holdout", "byte"): 1,
+        ("planet_mixed", "train+holdout", "near"): 3,
+        ("planet_mixed", "benchmarks", "near"): 2,
+        ("planet_remote", "benchmarks", "near"): 2,
+        ("planet_remote", "planet_remote", "byte"): 4,
+        ("holdout", "train+holdout", "near"): 5,
+    }
+    names = ["train", "holdout", "router_queries", *(line.name for line in BENCHMARKS)]
+    rows = [
+        {"set_name": name, "other_set": other, "kind": kind, "images": known.get((name, other, kind), 0)}
+        for name in names
+        for other in [*names, "train+holdout", "benchmarks"]
+        for kind in ("byte", "near")
+    ]
+    return pa.Table.from_pylist(rows, schema=load("leakage").arrow_schema)
+
+
 def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
     """A full set of inputs with `images` queries per benchmark."""
     rng = np.random.default_rng(seed)
@@ -173,16 +205,6 @@ def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
         )
         parts.append(judge(line.name, _predictions(rng, truth), truth))
     judged = pa.concat_tables(parts)
-    catalogue = pa.table(
-        {
-            "image_id": [str(n) for n in range(9)],
-            "author": ["a", "b", "a", None, "c", "a", "d", "d", "e"],
-            "set_name": ["train"] * 5 + ["holdout"] * 2 + ["router_queries", "planet_mixed"],
-        }
-    )
-    quarantine = pa.table(
-        {"stage": ["decode", "catalogue", "decode"], "reason": ["truncated", "null_island", "truncated"]}
-    )
     coverage = pa.table(
         {
             "partition": [0, 1],
@@ -202,8 +224,8 @@ def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
         routing_scores=_routing_scores(judged),
         judged=judged,
         coverage=coverage,
-        split_sizes=count_sets(catalogue),
-        quarantine_counts=count_reasons(quarantine),
+        census=_census(images),
+        leakage=_leakage(),
         georouting=georouting,
         training_curves={"geosurge": _curves(rng, 4.0), "router": _curves(rng, 0.7)},
     )

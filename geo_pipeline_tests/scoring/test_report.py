@@ -5,14 +5,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from geo_pipeline.scoring.report import write_report
 from geo_pipeline.scoring.report_content import Paragraph, TableBlock, report_blocks
+from geo_pipeline.scoring.report_data import rejections
 from geo_pipeline.scoring.report_html import html_page
-from geo_pipeline.scoring.report_inputs import ReportError, count_reasons, count_sets, judge
+from geo_pipeline.scoring.report_inputs import ReportError, judge
 from geo_pipeline.scoring.report_markdown import markdown
-from geo_pipeline.scoring.report_tables import TextTable
+from geo_pipeline.scoring.report_tables import TextTable, leakage_table, split_table
 from geo_pipeline_tests.scoring.drawn_report import drawn_inputs, published_inputs
 
 GOLDEN = Path(__file__).parent / "golden_report.md"
@@ -37,7 +39,7 @@ def _geosurge_alone(inputs):
         judged=inputs.judged.slice(0, 0),
         georouting=None,
         training_curves={},
-        quarantine_counts=inputs.quarantine_counts.slice(0, 0),
+        census=inputs.census.filter(pc.is_null(inputs.census["reason"])),
     )
 
 
@@ -194,14 +196,52 @@ def test_judge_refuses_images_of_another_benchmark():
         judge("small", _prediction("elsewhere", 0.0, 0.0), TRUTH)
 
 
-def test_counts_of_sets_leave_unknown_authors_out():
-    catalogue = pa.table({"image_id": ["1", "2", "3"], "author": ["a", None, "a"], "set_name": ["train"] * 3})
-    assert count_sets(catalogue).to_pylist() == [{"set_name": "train", "images": 3, "authors": 1}]
+def test_sets_come_training_first_and_benchmarks_in_their_order(inputs):
+    assert split_table(inputs).rows == (
+        ("Training", "3,000", "2,998", "412"),
+        ("Hold-out", "31", "31", "6"),
+        ("Router queries", "150", "150", "22"),
+        ("Planet, mixed", "40", "40", "11"),
+        ("Planet, remote", "40", "40", "11"),
+    )
 
 
-def test_counts_of_reasons_put_the_most_frequent_first():
-    quarantine = pa.table({"stage": ["decode"] * 3, "reason": ["zero_bytes", "truncated", "truncated"]})
-    assert [(row["reason"], row["count"]) for row in count_reasons(quarantine).to_pylist()] == [
-        ("truncated", 2),
-        ("zero_bytes", 1),
+def test_rejections_are_summed_over_sets_and_the_most_frequent_comes_first(inputs):
+    assert rejections(inputs) == [
+        ("catalogue", "lat_out_of_range", 9),
+        ("catalogue", "null_island", 5),
+        ("decode", "truncated", 2),
     ]
+    assert "3,261 photographs in the catalogue" in _text(inputs)
+    assert "Refused records: 14; photographs that could not be decoded: 2." in _text(inputs)
+
+
+def test_leakage_is_told_at_the_top_and_in_its_table(inputs):
+    text = _text(inputs)
+    assert "4 of 80 benchmark images are also in the training data, exactly or nearly (see Leakage" in text
+    assert "None was found" not in text
+    assert leakage_table(inputs).rows == (
+        ("Planet, mixed", "40", "1 (2.5)", "3 (7.5)", "0", "2 (5.0)", "0"),
+        ("Planet, remote", "40", "0", "0", "0", "2 (5.0)", "4 (10.0)"),
+        ("Router queries", "150", "0", "0", "0", "0", "0"),
+        ("Hold-out", "31", "0", "5 (16.1)", "0", "0", "0"),
+    )
+
+
+def test_when_nothing_leaks_it_is_said_and_duplicates_within_a_set_still_show(inputs):
+    def text_with(keep):
+        rows = [row | {"images": row["images"] * keep(row)} for row in inputs.leakage.to_pylist()]
+        return _text(replace(inputs, leakage=pa.Table.from_pylist(rows, inputs.leakage.schema)))
+
+    nothing = text_with(lambda row: False)
+    assert "No benchmark image was found in the training data." in nothing
+    assert "None was found" in nothing
+    assert "Either kind within the set" not in nothing
+    within = text_with(lambda row: row["set_name"] == row["other_set"])
+    assert "None was found" in within
+    assert "| 4 (10.0) |" in within
+
+
+def test_a_distance_of_other_than_six_bits_is_said(inputs):
+    assert "at most 6 bits differ" in _text(inputs)
+    assert "at most 3 bits differ" in _text(replace(inputs, context=replace(inputs.context, near_bits=3)))
