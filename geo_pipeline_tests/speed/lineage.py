@@ -1,6 +1,7 @@
 """Speed measurements of the lineage: `python -m geo_pipeline_tests.speed.lineage [--home HOME]`, prints Markdown.
 
-Each line is measured against the obvious alternative in the same run. Nothing here is a test: no time is asserted.
+The Earth, the readers, the catalogue and so on have scripts of their own beside this one. Nothing here is a test: no
+time is asserted.
 """
 
 import argparse
@@ -8,29 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import s2sphere
 
-from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.earth.distance import great_circle_km, wgs84_km
-from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 from geo_pipeline.routing.preference import dispo
 from geo_pipeline.sample_world.config import PlanetConfig
 from geo_pipeline.sample_world.planet import found
 from geo_pipeline.sample_world.scene import draw
-
-
-def seconds(work: Callable[[], object], repeats: int = 3) -> float:
-    """The shortest of a few runs."""
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - started)
-    return best
+from geo_pipeline_tests.speed.measuring import seconds
 
 
 def fresh_interpreter(code: str) -> float:
@@ -38,31 +26,17 @@ def fresh_interpreter(code: str) -> float:
     return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True))
 
 
-def earth_lines() -> list[str]:
-    """S2 ids against s2sphere, distances against each other, growth of the partition."""
+def distance_line() -> str:
+    """The two distances against each other."""
     rng = np.random.default_rng(0)
     lat = np.degrees(np.arcsin(rng.uniform(-1, 1, 1_000_000)))
     lon = rng.uniform(-180, 180, 1_000_000)
-    cell_ids(lat[:10], lon[:10])
-
-    def one_by_one() -> None:
-        for row in range(10_000):
-            s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(lat[row], lon[row]))
-
-    ours, theirs = seconds(lambda: cell_ids(lat, lon)) / len(lat), seconds(one_by_one, 1) / 10_000
     circle = seconds(lambda: great_circle_km(lat[:-1], lon[:-1], lat[1:], lon[1:])) / len(lat)
     geodesic = seconds(lambda: wgs84_km(lat[:-1], lon[:-1], lat[1:], lon[1:]), 1) / len(lat)
-    lines = [
-        f"| S2 cell ids, per point | {1e6 * ours:.2f} µs | s2sphere {1e6 * theirs:.1f} µs | {theirs / ours:.0f}x |",
+    return (
         f"| great-circle distance, per pair | {1e6 * circle:.3f} µs | WGS84 {1e6 * geodesic:.2f} µs"
-        f" | {geodesic / circle:.0f}x |",
-    ]
-    for count in (10_000, 100_000, 1_000_000):
-        took = seconds(lambda: build_hierarchy(lat[:count], lon[:count], PartitionConfig()), 1)  # noqa: B023
-        lines.append(
-            f"| seven partitions of {count:,} coordinates | {took:.2f} s | {1e6 * took / count:.2f} µs each | |"
-        )
-    return lines
+        f" | {geodesic / circle:.0f}x |"
+    )
 
 
 def sample_lines() -> list[str]:
@@ -114,7 +88,7 @@ def main() -> None:
     lines = [
         "| what | here | the obvious alternative | ratio |",
         "|---|---:|---:|---:|",
-        *earth_lines(),
+        distance_line(),
         *sample_lines(),
     ]
     if home is not None:

@@ -1,0 +1,285 @@
+"""What MP-16, and ten and a hundred times MP-16, cost: `python -m geo_pipeline_tests.speed.scale [--save]`.
+
+Computes docs/scale.md from the rates that the other scripts measured (docs/measurements/*.json). Nothing is measured
+here, and no figure is typed in but the sizes of the collections and what a setting of the profile `paper` says.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
+from geo_pipeline.imagery.ingest import MOST_BYTES
+from geo_pipeline.profiles.paper import REFERENCE_SHARDS
+from geo_pipeline_tests.speed.measuring import MEASUREMENTS
+
+MP16 = 4_723_695
+FACTORS = (1, 10, 100)
+REQUEST_BYTES = 16 * 2**20
+"""Neighbouring photographs of a container are read together up to so many bytes; an upload's part is as large."""
+SHARDS_PLANNED = 2_000
+GIB = 2**30
+MACHINE_GIB = 24
+NEEDED = ("metadata", "catalogue", "readers", "duplicates", "partition", "networks", "code_location")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The measured figures, by script."""
+
+    figures: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Rates":
+        """Raises FileNotFoundError, naming the scripts that have to run first."""
+        missing = [name for name in NEEDED if not (folder / f"{name}.json").is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f"found no figures of {', '.join(missing)} in {folder}; expected them all; run "
+                + "; ".join(f"python -m geo_pipeline_tests.speed.{name} --save" for name in missing)
+            )
+        return cls({name: json.loads((folder / f"{name}.json").read_text()) for name in NEEDED})
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return self.figures[name]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage costs at one size. Bytes are on disk; memory is of the process that needs most."""
+
+    stage: str
+    core_hours: float | None
+    written_bytes: float
+    requests: float
+    memory_gib: float | None
+    note: str = ""
+
+
+def shards_for(images: int, jpeg_bytes: float) -> int:
+    """Reference shards: the profile's, and more where a shard's JPEGs would not fit one Arrow column."""
+    return max(REFERENCE_SHARDS, int(-(-images * jpeg_bytes * 1.3 // MOST_BYTES)))
+
+
+def events(shards: int) -> int:
+    """Materializations of the sharded assets: catalogue, images, segmentations, features."""
+    return 4 * shards
+
+
+def costs(images: int, rates: Rates) -> list[Cost]:
+    """Every stage at this number of photographs; linear from the measured size unless its note says otherwise."""
+    readers, catalogue = rates["readers"], rates["catalogue"]["in_tar_shards"]
+    stored, networks = readers["stored"], rates["networks"]
+    cores = int(networks["machine"]["cores"])
+    source, canonical = images * stored["source_bytes"], images * stored["canonical_shard_bytes"]
+    at_mp16 = rates["partition"]["mp16"]
+    near = next(size for size in rates["duplicates"]["sizes"] if size["images"] == 4_700_000)
+    more, exponent = images / near["images"], near_exponent(rates)
+    dimension = GeoSurgeConfig().embedding_dim
+    features = images * 4.0 * dimension
+    crops = 10 if InferenceConfig().crops == "ten" else 1
+    per_key = max(rates["code_location"]["sizes"], key=lambda size: size["shards"])["s_per_key"]
+    shards = shards_for(images, stored["canonical_jpeg_bytes"])
+    rows = images / MP16
+    return [
+        Cost(
+            "listing: metadata, tar index, join",
+            (images * readers["index_s_per_1000"]["one tar with CSV (MP16-Pro)"] / 1000 + rows * _listed_s(rates))
+            / 3600,
+            0.0,
+            source / REQUEST_BYTES,
+            rows * (rates["metadata"]["join_peak_mib"] - rates["metadata"]["start_mib"]) / 1024,
+            "reads every photograph once for its digest; the index is kept per container",
+        ),
+        Cost(
+            "catalogue",
+            rows * (catalogue["seconds_building"] + catalogue["seconds_written_all_shards"]) / 3600,
+            rows * catalogue["bytes_written"],
+            2.0 * shards,
+            rows * (catalogue["peak_mib"] - catalogue["peak_mib_before"]) / 1024,
+        ),
+        Cost(
+            "images",
+            images / stored["ingest_images_per_s"] / 3600,
+            canonical,
+            source / REQUEST_BYTES + canonical / REQUEST_BYTES,
+            2.0 * images / shards * stored["canonical_jpeg_bytes"] / GIB,
+            "a shard is held twice while it is written",
+        ),
+        Cost(
+            "census: duplicates",
+            more**exponent * cores * near["seconds"] / 3600,
+            0.0,
+            shards,
+            rows * near["peak_mib"] / 1024,
+            f"time as N^{exponent:.2f}, as from 1 to 10 million",
+        ),
+        Cost(
+            "geocells",
+            rows * at_mp16["total_cpu_s"] / 3600,
+            0.0,
+            shards,
+            rows * (at_mp16["peak_mib"] - at_mp16["peak_before_mib"]) / 1024,
+        ),
+        Cost(
+            "segmentations",
+            _core_hours(images, networks["oneformer_images_per_s"], cores),
+            0.0,
+            canonical / REQUEST_BYTES,
+            None,
+            "the full-size network on CPU cores; belongs on GPUs",
+        ),
+        Cost(
+            "GeoSURGE training, one epoch",
+            _core_hours(images, networks["geosurge_training_images_per_s"], cores),
+            0.0,
+            canonical / REQUEST_BYTES,
+            None,
+            "the same; published for all epochs at x1: 21 hours on 8 A6000 (GeoSURGE, IV)",
+        ),
+        Cost(
+            "features",
+            _core_hours(images * crops, networks["geosurge_crops_per_s"], cores),
+            features,
+            canonical / REQUEST_BYTES,
+            None,
+            f"the same; {crops} crops a photograph",
+        ),
+        Cost(
+            "retrieval's gallery, per worker",
+            None,
+            0.0,
+            features / REQUEST_BYTES,
+            features / GIB,
+            "all features in memory",
+        ),
+        Cost(
+            "Dagster's record",
+            events(shards) * per_key / 3600,
+            0.0,
+            0.0,
+            None,
+            f"{events(shards):,} materializations",
+        ),
+    ]
+
+
+def near_exponent(rates: Rates) -> float:
+    """The power of the number of images with which the search for near-duplicates grew, over its largest sizes."""
+    million, ten = (
+        next(each for each in rates["duplicates"]["sizes"] if each["images"] == images)
+        for images in (1_000_000, 10_000_000)
+    )
+    return math.log(ten["seconds"] / million["seconds"]) / math.log(ten["images"] / million["images"])
+
+
+def _listed_s(rates: Rates) -> float:
+    return float(rates["metadata"]["read_seconds"] + rates["metadata"]["join_seconds"])
+
+
+def _core_hours(images: float, per_second: float, cores: int) -> float:
+    return images / per_second * cores / 3600
+
+
+def table(images: int, rates: Rates) -> list[str]:
+    """One size as Markdown."""
+    lines = [
+        "| stage | core hours | written | object-store requests | memory | |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for cost in costs(images, rates):
+        memory = "" if cost.memory_gib is None else f"{_shown(cost.memory_gib)} GiB"
+        if cost.memory_gib is not None and cost.memory_gib > MACHINE_GIB:
+            memory = f"**{memory}**"
+        hours = "" if cost.core_hours is None else _shown(cost.core_hours)
+        written = f"{_shown(cost.written_bytes / GIB)} GiB" if cost.written_bytes else ""
+        requests = f"{cost.requests:,.0f}" if cost.requests else ""
+        lines.append(f"| {cost.stage} | {hours} | {written} | {requests} | {memory} | {cost.note} |")
+    return lines
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def breaks(rates: Rates) -> list[str]:
+    """The first thing that breaks at each factor, and what would replace it."""
+    stored = rates["readers"]["stored"]
+    gallery = [_named(MP16 * factor, rates, "retrieval").memory_gib or 0.0 for factor in FACTORS]
+    catalogue = [_named(MP16 * factor, rates, "catalogue").memory_gib or 0.0 for factor in FACTORS]
+    listing = [_named(MP16 * factor, rates, "listing").memory_gib or 0.0 for factor in FACTORS]
+    shards = [shards_for(MP16 * factor, stored["canonical_jpeg_bytes"]) for factor in FACTORS]
+    smallest, *_, largest = sorted(rates["code_location"]["sizes"], key=lambda size: int(size["shards"]))
+    return [
+        f"- **MP-16 (x1).** The gallery of retrieval: {_shown(gallery[0])} GiB of features in each worker that "
+        f"searches; two workers do not fit a machine of {MACHINE_GIB} GiB. Until then one retrieval worker a machine; "
+        "replaced by features in half precision that workers map from one file, later by an index of approximate "
+        f"neighbours within the best cells. {REFERENCE_SHARDS:,} shards of about {MP16 // REFERENCE_SHARDS:,} "
+        f"photographs ({_shown(MP16 / REFERENCE_SHARDS * stored['canonical_shard_bytes'] / 2**20)} MiB) "
+        "stay well below what the "
+        f"user interface bears: at {largest['shards']:,} shards the code location loads in {largest['load_s']:.1f} s, "
+        f"`status` takes {largest['status_s']:.1f} s and a run with nothing to do {largest['no_op_s']:.1f} s. "
+        "What bends there first is the page that asks Dagster which shards of an asset are stale: "
+        f"{largest['ui']['stale shards']:.0f} s, against {smallest['ui']['stale shards']:.1f} s at "
+        f"{smallest['shards']} shards.",
+        f"- **x10.** What one process makes of all records: the listing's join ({_shown(listing[1])} GiB) and the "
+        f"catalogue ({_shown(catalogue[1])} GiB); and the gallery, {_shown(gallery[1])} GiB. {shards[1]:,} "
+        "shards are needed for an Arrow column to hold a shard's JPEGs, "
+        f"{'more than' if shards[1] > SHARDS_PLANNED else 'within'} the {SHARDS_PLANNED:,} that are planned for. "
+        "Replaced by a listing that DuckDB sorts on disk, shard by shard, and by shards of several files.",
+        f"- **x100.** Dagster's partitions: {shards[2]:,} shards. Replaced by one partition per collection or month "
+        "with many files below it, whose fingerprints the home keeps. The search for near-duplicates takes wider "
+        "blocks and a machine's memory per part of the hashes; the partition of the Earth counts leaves in "
+        "passes instead of "
+        "holding every coordinate.",
+    ]
+
+
+def _named(images: int, rates: Rates, beginning: str) -> Cost:
+    return next(cost for cost in costs(images, rates) if cost.stage.startswith(beginning))
+
+
+def document(rates: Rates) -> str:
+    """docs/scale.md."""
+    stored = rates["readers"]["stored"]
+    machine = rates["readers"]["machine"]
+    lines = [
+        "# What MP-16 costs, and a hundred times MP-16",
+        "",
+        "Computed by `python -m geo_pipeline_tests.speed.scale --save` from the rates in [measurements/](measurements/"
+        f"), which were measured on {machine['cores']} cores ({machine['cpu']}) without a GPU. A core hour "
+        "is an hour of "
+        "one such core; what runs by shard (images, segmentations, features) divides by the cores or GPUs "
+        "there are, and "
+        "listing, catalogue, census and geocells run in one process. Hours of networks are those of the full-size "
+        "networks **on CPU cores**, measured with random weights; no GPU rate was measured, so none stands here. "
+        f"Photographs are taken to be as large as those that the readers were measured on "
+        f"({stored['source_bytes'] / 1000:.0f} kB, {stored['canonical_jpeg_bytes'] / 1000:.0f} kB canonical). Bytes of "
+        "class maps are left out: only drawn ones were at hand. Memory beyond the "
+        f"{MACHINE_GIB} GiB of the machine stands bold.",
+        "",
+    ]
+    for factor in FACTORS:
+        images = MP16 * factor
+        shards = shards_for(images, stored["canonical_jpeg_bytes"])
+        title = "MP-16" if factor == 1 else f"{factor} times MP-16"
+        lines += [f"## {title}: {images:,} photographs, {shards:,} reference shards", "", *table(images, rates), ""]
+    return "\n".join([*lines, "## What breaks first", "", *breaks(rates)])
+
+
+def main() -> None:
+    """Print the document, and write it with --save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--save", action="store_true", help="write docs/scale.md")
+    chosen = parser.parse_args()
+    text = document(Rates.read(MEASUREMENTS))
+    print(text)  # noqa: T201
+    if chosen.save:
+        (MEASUREMENTS.parent / "scale.md").write_text(text.rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
