@@ -77,6 +77,14 @@ RejectedOption = Annotated[
         "--max-rejected", envvar="GEO_PIPELINE_MAX_REJECTED", help="Share of photographs that may be rejected, 0 to 1."
     ),
 ]
+BaselinesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baselines",
+        envvar="GEO_PIPELINE_BASELINES",
+        help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
 
@@ -90,11 +98,14 @@ def run(
     benchmark: BenchmarkOption = None,
     shards: ShardsOption = None,
     max_rejected: RejectedOption = None,
+    baselines: BaselinesOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
         str | None,
-        typer.Option("--select", help="A Dagster asset selection, such as 'geocells' or '+benchmark_scores'."),
+        typer.Option(
+            "--select", help="A Dagster asset selection: 'geocells', 'geocells+', '+comparison_report', 'a or b'."
+        ),
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Without Ray, in this process.")] = False,
 ) -> None:
@@ -104,11 +115,12 @@ def run(
     """
     with _plain_errors():
         from geo_pipeline.orchestration.run_command import run_lineage
-        from geo_pipeline.profiles.choices import Choices, benchmarks_of, choices_of_environment
+        from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
         from geo_pipeline.profiles.named import named_profile, settled
 
         benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
-        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected)
+        chosen_baselines = baselines_of(baselines) if baselines else None
+        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected, chosen_baselines)
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start()

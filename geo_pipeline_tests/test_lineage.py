@@ -9,7 +9,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
-from geo_pipeline.orchestration.artifacts import table
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.artifacts import checkpoint, table
 from geo_pipeline.orchestration.assembly import assemble
 from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, prepare_dagster_home
@@ -85,13 +86,48 @@ def finished(tmp_path_factory):
     return base, home, made.lineage, summary
 
 
-def test_every_stage_was_made(finished):
-    _, _, lineage, summary = finished
-    assert set(summary.executed) == set(lineage.stages)
-
-
-def test_every_declared_dependency_is_read_and_nothing_else(finished):
+@pytest.fixture(scope="module")
+def compared(finished):
+    """The same home with what is made on demand, for two baselines and three ablations."""
     _, home, lineage, _ = finished
+    some = {name: each for name, each in METHODS.items() if each.baseline in (None, "lknn", "isns")}
+    profile = replace(lineage.profile, ablations=("classifier", "depth_1", "fusion_0"))
+    made = assemble(profile, home, InProcessCompute(profile.compute), some)
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        summary = bring_up_to_date(
+            made.definitions, made.lineage, home, made.control, instance, "+comparison_report", Watch(home)
+        )
+        again = bring_up_to_date(made.definitions, made.lineage, home, made.control, instance, "+comparison_report")
+    return home, made.lineage, summary, again
+
+
+def test_a_plain_run_makes_every_stage_but_those_on_demand(finished):
+    _, _, lineage, summary = finished
+    assert list(summary.executed) == lineage.everyday
+    assert "comparison_report" not in lineage.everyday
+
+
+def test_what_is_made_on_demand_is_made_once(compared):
+    home, lineage, summary, again = compared
+    assert {name for name in summary.executed if lineage.stages[name].on_demand} == {
+        name for name, stage in lineage.stages.items() if stage.on_demand
+    }
+    assert "geosurge_checkpoint" not in summary.executed
+    assert again.executed == {}
+    for variant in lineage.profile.ablations:
+        folder = home.place(checkpoint("geosurge_ablations", variant))
+        assert (folder / "model.safetensors").is_file()
+    answered = query(home, "select method, count(*) n from predictions group by 1").to_pylist()
+    count = {row["method"]: row["n"] for row in answered}
+    queries = query(home, "select count(*) n from images where set_name = 'photos'").to_pylist()[0]["n"]
+    assert {count[name] for name in ("classifier", "depth_1", "fusion_0", "isns", "lknn_without_idea")} == {queries}
+    text = (home.place(lineage.stages["comparison_report"].outputs("all")[0]) / "report.md").read_text()
+    for words in ("Table VI", "Table VII", "Table VIII", "Its idea", "ISNs", "Not run, so without a row"):
+        assert words in text
+
+
+def test_every_declared_dependency_is_read_and_nothing_else(compared):
+    home, lineage, _, _ = compared
     listings = {
         "image_manifest": {"images"},
         "ingest_manifest": {"catalogue", "images", "quarantine"},

@@ -4,12 +4,13 @@ One class for all (`BaselineConfig`: tower, training, the switch of the naming i
 baseline. What each paper did, and what is simplified here, stands in the module of the baseline.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from geo_pipeline.baselines.registry import entry
+from geo_pipeline.baselines.registry import BASELINES, entry
 from geo_pipeline.geosurge.config import ConfigError, TrainingConfig, VisionConfig
+from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA
 
 Chosen = TypeVar("Chosen", bound="Options")
 
@@ -56,7 +57,7 @@ class LknnOptions(Options):
     @classmethod
     def sample(cls) -> "LknnOptions":
         """Two thousand photographs of a whole planet: a wider kernel over fewer neighbours."""
-        return cls(neighbours=20, sigma_km=30.0)
+        return cls(neighbours=20, sigma_km=30.0, power=16.0)
 
 
 @dataclass(frozen=True)
@@ -247,12 +248,22 @@ class BaselineConfig:
             )
         return self.options
 
+    @property
+    def method(self) -> str:
+        """The name of the method that answers with this baseline."""
+        return self.name if self.idea else f"{self.name}{WITHOUT_IDEA}"
+
     @classmethod
     def sample(cls, name: str, idea: bool = True, seed: int = 0) -> "BaselineConfig":
         """A baseline at the size of the embedded sample: a few seconds on two CPU cores."""
         entry(name)
         training = TrainingConfig(lr=2e-3, batch=128, gamma=0.7, patience=2, max_epochs=4, random_crop=True, seed=seed)
         return cls(name, VisionConfig.sample(), training, idea, OPTIONS[name].sample())
+
+
+def every_baseline(make: Callable[[str, bool], BaselineConfig]) -> tuple[BaselineConfig, ...]:
+    """`make(name, idea)` of every baseline, with its idea and without."""
+    return tuple(make(name, idea) for name in BASELINES for idea in (True, False))
 
 
 def config_from_json(value: Mapping[str, Any]) -> BaselineConfig:

@@ -13,6 +13,7 @@ LossKind = Literal["unique_cells", "naive"]
 Score = Literal["log_softmax", "cosine_product", "shifted"]
 Crops = Literal["ten", "centre"]
 Precision = Literal["fp32", "bf16"]
+Geography = Literal["embeddings", "classifier"]
 
 
 class ConfigError(ValueError):
@@ -162,7 +163,13 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class GeoSurgeConfig:
-    """The whole model and its training. `depth` keeps only the coarsest partitions (Table VII); None keeps all."""
+    """The whole model and its training.
+
+    `depth` keeps only the coarsest partitions (Table VII); None keeps all. `geography` `classifier` is the "No" of
+    Table VI: a linear classifier over the cells of each partition, trained by cross-entropy, in the place of the
+    geographic embeddings and their contrastive objective. It has no temperature, so `initial_temperature` and
+    `max_logit_scale` do not count for it.
+    """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
@@ -171,8 +178,20 @@ class GeoSurgeConfig:
     initial_temperature: float = 0.07
     max_logit_scale: float = 100.0
     depth: int | None = None
+    geography: Geography = "embeddings"
 
     def __post_init__(self) -> None:
+        _demand(
+            self.geography in ("embeddings", "classifier"),
+            f"geography is {self.geography!r}; expected 'embeddings' or 'classifier'.",
+        )
+        if self.geography == "classifier":
+            _demand(
+                not self.training.symmetric and self.training.loss == "unique_cells",
+                f"geography is 'classifier' with training.loss {self.training.loss!r} and training.symmetric "
+                f"{self.training.symmetric}; expected neither to be set: both shape the contrastive objective, and a "
+                "classifier is trained by cross-entropy. Leave them at their defaults.",
+            )
         _demand(self.embedding_dim > 0, f"embedding_dim is {self.embedding_dim}; expected a positive width.")
         _demand(self.initial_temperature > 0, f"initial_temperature is {self.initial_temperature}; expected above 0.")
         _demand(

@@ -1,11 +1,13 @@
-"""The geographic representation (section III-A).
+"""The geographic representation (section III-A), and what Table VI compares it with.
 
-One learned embedding per (partition, cell) and a temperature per partition.
+`GeographicEmbeddings`: one learned embedding per (partition, cell) and a temperature per partition. `ClassifierHeads`:
+a linear classifier over the cells of each partition. Both are read the same way, so that training, inference and
+retrieval need not know which one they have.
 
-The cells themselves belong to `earth.hierarchy`; the objective to `loss`; how the partitions combine at inference to
+The cells themselves belong to `earth.hierarchy`; the objectives to `loss`; how the partitions combine at inference to
 `scores`.
 
-Shapes: B images, D embedding width, C cells of one partition.
+Shapes: B images, D embedding width, C cells of one partition, P partitions.
 """
 
 import math
@@ -13,6 +15,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig, Score
 
 
 class GeographicEmbeddings(nn.Module):
@@ -42,3 +46,62 @@ class GeographicEmbeddings(nn.Module):
     def logits(self, features_BD: Tensor) -> list[Tensor]:
         """Similarity / temperature (B, C) to every cell of every partition."""
         return [self.scale(p) * cosine_BC for p, cosine_BC in enumerate(self.cosines(features_BD))]
+
+    def temperatures(self) -> list[float]:
+        """The temperature of each partition."""
+        return [1 / self.scale(p).item() for p in range(len(self.tables))]
+
+
+class ClassifierHeads(nn.Module):
+    """A linear classifier over the cells of each partition: Table VI without geographic embeddings.
+
+    It stands in the place of `GeographicEmbeddings`: `cosines` are its logits, `scale` is 1. Features are unit vectors;
+    the classifiers read them at length sqrt(D), the length of a layer-normalised vector, for which a linear layer's
+    usual initialisation and learning rate are made. Logits stay linear in the features, so the mean over crops holds.
+    """
+
+    log_scale_P: Tensor
+
+    def __init__(self, cells: list[int], dim: int) -> None:
+        super().__init__()
+        bound = dim**-0.5
+        self.tables = nn.ParameterList(nn.Parameter(torch.empty(n, dim).uniform_(-bound, bound)) for n in cells)
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(count)) for count in cells)
+        self.length = dim**0.5
+        self.register_buffer("log_scale_P", torch.zeros(len(cells)), persistent=False)
+
+    def scale(self, partition: int) -> Tensor:
+        """1: logits have no temperature."""
+        return self.log_scale_P[partition].exp()
+
+    def cosines(self, features_BD: Tensor) -> list[Tensor]:
+        """Logits (B, C) of every cell of every partition; no cosines, but read where those are read."""
+        return self.logits(features_BD)
+
+    def logits(self, features_BD: Tensor) -> list[Tensor]:
+        """Logits (B, C) of every cell of every partition."""
+        read_BD = features_BD * self.length
+        return [functional.linear(read_BD, *head) for head in zip(self.tables, self.biases, strict=True)]
+
+    def temperatures(self) -> list[float]:
+        """None: an empty list."""
+        return []
+
+
+def geography_of(
+    config: GeoSurgeConfig, cells: list[int], score: Score = "log_softmax"
+) -> GeographicEmbeddings | ClassifierHeads:
+    """The geographic half of a model, with fresh weights, for `cells` cells of each partition.
+
+    `score` is how inference will combine the partitions. Raises ConfigError where the two do not go together: a product
+    of cosines needs cosines.
+    """
+    if config.geography == "embeddings":
+        return GeographicEmbeddings(cells, config.embedding_dim, config.initial_temperature, config.max_logit_scale)
+    if score != "log_softmax":
+        raise ConfigError(
+            f"inference.score is {score!r}, but this model was trained with geography 'classifier': it has logits, no "
+            "cosines; expected 'log_softmax'. Set inference.score to 'log_softmax', or train with geography "
+            "'embeddings'."
+        )
+    return ClassifierHeads(cells, config.embedding_dim)

@@ -7,25 +7,30 @@ How partitions combine belongs to `scores`, the choice of a reference image to `
 Shapes: B images, C cells of a partition, F finest cells, P partitions, D width, K kept.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.checkpoint import CheckpointError
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.geography import GeographicEmbeddings
+from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
 from geo_pipeline.geosurge.model import pick_device
-from geo_pipeline.geosurge.scores import combine, partition_scores
+from geo_pipeline.geosurge.scores import combine, partition_scores, summed_table
 
 _PREFIX = "geography."
 
 
 class CellScorer:
-    """The geographic half of a checkpoint: scores of places for features."""
+    """The geographic half of a checkpoint: scores of places for features.
+
+    Embeddings are brought to unit length once, here: inference does not change them.
+    """
 
     def __init__(self, checkpoint_dir: Path | str, inference: InferenceConfig, device: str | None = None) -> None:
         stored = checkpoint.read(Path(checkpoint_dir), prefix=_PREFIX)
@@ -33,26 +38,37 @@ class CellScorer:
         cells = [len(partition.cell_ids) for partition in stored.hierarchy.partitions]
         self.inference, self.hierarchy, self.dim = inference, stored.hierarchy, config.embedding_dim
         self.device = pick_device(device)
-        self.geography = GeographicEmbeddings(
-            cells, config.embedding_dim, config.initial_temperature, config.max_logit_scale
-        )
+        geography = geography_of(config, cells, inference.score)
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.tensors.items()}
-        checkpoint.fill(self.geography, tensors, Path(checkpoint_dir))
-        self.geography.to(self.device).requires_grad_(False)
+        checkpoint.fill(geography, tensors, Path(checkpoint_dir))
+        geography.to(self.device).requires_grad_(False)
+        self.tables, self.biases = frozen_tables(geography)
+        self.scales = [geography.scale(p) for p in range(len(cells))]
         self.ancestors_FP = torch.from_numpy(self.hierarchy.ancestors()).long().to(self.device)
 
     def parts(self, features_BD: Tensor) -> list[Tensor]:
         """What each partition says of its cells (B, C): see `scores.partition_scores`."""
-        scales = [self.geography.scale(p) for p in range(len(self.hierarchy.partitions))]
-        return partition_scores(self.geography.cosines(features_BD), scales, self.inference.score)
+        cosines = [functional.linear(features_BD, *head) for head in zip(self.tables, self.biases, strict=True)]
+        return partition_scores(cosines, self.scales, self.inference.score)
 
-    def finest(self, parts: list[Tensor]) -> Tensor:
+    def finest(self, features_BD: Tensor) -> Tensor:
         """Scores of all finest cells (B, F).
 
-        Under `log_softmax` a log probability that sums to one over them, otherwise the raw score.
+        Under `log_softmax` a log probability that sums to one over them, from one product with the sum of each cell's
+        ancestors; otherwise the raw score.
         """
-        scores_BF = combine(parts, self.ancestors_FP, self.inference.score)
-        return scores_BF.log_softmax(dim=1) if self.inference.score == "log_softmax" else scores_BF
+        if self.inference.score == "log_softmax":
+            return functional.linear(features_BD, *self._summed).log_softmax(dim=1)
+        return combine(self.parts(features_BD), self.ancestors_FP, self.inference.score)
+
+    @cached_property
+    def _summed(self) -> tuple[Tensor, Tensor | None]:
+        """Table and bias of the finest cells' logits, summed over the partitions."""
+        table_FD = summed_table(self.tables, self.scales, self.ancestors_FP)
+        if self.biases[0] is None:
+            return table_FD, None
+        biases = [bias_C[:, None] for bias_C in self.biases if bias_C is not None]
+        return table_FD, summed_table(biases, self.scales, self.ancestors_FP)[:, 0]
 
     def features(self, table: pa.Table) -> Tensor:
         """The feature column as (B, D) on the device. Raises CheckpointError when its width is another model's."""
@@ -65,8 +81,15 @@ class CellScorer:
         return torch.from_numpy(vectors_BD).to(self.device)
 
 
+def frozen_tables(geography: GeographicEmbeddings | ClassifierHeads) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Tables (C, D) and biases (C,) whose products with features are `geography.cosines`, worked out once."""
+    if isinstance(geography, ClassifierHeads):
+        return [table_CD * geography.length for table_CD in geography.tables], list(geography.biases)
+    return [geography.unit(p) for p in range(len(geography.tables))], [None] * len(geography.tables)
+
+
 class CellPredictor:
-    """Method `geosurge`: the mean coordinate of the best finest cell. One row per row given."""
+    """The mean coordinate of the best finest cell, one row per row given, under the name `method`."""
 
     def __init__(
         self,
@@ -74,9 +97,11 @@ class CellPredictor:
         inference: InferenceConfig | None = None,
         device: str | None = None,
         threads: int | None = None,
+        method: str = "geosurge",
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
+        self.method = method
         self.scorer = CellScorer(checkpoint_dir, inference or InferenceConfig(), device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -84,12 +109,12 @@ class CellPredictor:
         probability by default).
         """
         if not len(batch):
-            return prediction_table("geosurge", [], [], [], [])
+            return prediction_table(self.method, [], [], [], [])
         scores_BK, cells_BK = self.top_cells(batch, keep=1)
         finest = self.scorer.hierarchy.partitions[-1]
         best = cells_BK[:, 0]
         return prediction_table(
-            "geosurge",
+            self.method,
             batch["image_id"].to_pylist(),
             finest.lat_deg[best].tolist(),
             finest.lon_deg[best].tolist(),
@@ -105,7 +130,7 @@ class CellPredictor:
         keep = min(keep or self.scorer.inference.top_k, len(self.scorer.ancestors_FP))
         scores, cells = [], []
         for chunk_BD in features_BD.split(self.scorer.inference.batch):
-            top = self.scorer.finest(self.scorer.parts(chunk_BD)).topk(keep, dim=1)
+            top = self.scorer.finest(chunk_BD).topk(keep, dim=1)
             scores.append(top.values.double().cpu().numpy())
             cells.append(top.indices.cpu().numpy())
         return np.concatenate(scores), np.concatenate(cells)

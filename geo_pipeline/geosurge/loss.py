@@ -1,6 +1,8 @@
-"""The objective (section III-C, Equation 1).
+"""The objectives.
 
-InfoNCE between images and the cells that hold them, per partition, summed over the partitions.
+`hierarchical_loss` is the paper's (section III-C, Equation 1): InfoNCE between images and the cells that hold them, per
+partition, summed over the partitions. `classification_loss` is what Table VI compares it with: cross-entropy over all
+cells of a partition, summed likewise.
 
 `unique_cells` compares each image with the distinct cells of the batch: two images of one cell are not each other's
 negatives. `naive` is the letter of the paper: the cell of every other image of the batch is a negative. `symmetric`
@@ -18,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geo_pipeline.geosurge.config import LossKind
-from geo_pipeline.geosurge.geography import GeographicEmbeddings
+from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings
 
 
 def hierarchical_loss(
@@ -48,6 +50,24 @@ def hierarchical_loss(
         total = total + _partition_loss(
             features_MD, targets_MP[:, partition], batch_targets_BP[:, partition], geography, partition, kind, symmetric
         )
+    return total
+
+
+def classification_loss(
+    features_MD: Tensor, targets_MP: Tensor, heads: ClassifierHeads, batch_targets_BP: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy over all cells of each partition, summed over the partitions (Table VI, no embeddings).
+
+    A mean over the covered images of the effective batch; like `hierarchical_loss`, the parts of all micro-batches add
+    up. Targets are cell rows, -1 where uncovered: such an image counts for nothing in that partition.
+    """
+    if batch_targets_BP is None:
+        batch_targets_BP = targets_MP
+    total = features_MD.sum() * 0.0
+    for partition, logits_MC in enumerate(heads.logits(features_MD)):
+        covered = (batch_targets_BP[:, partition] >= 0).sum().clamp_min(1)
+        summed = functional.cross_entropy(logits_MC, targets_MP[:, partition], ignore_index=-1, reduction="sum")
+        total = total + summed / covered
     return total
 
 

@@ -1,12 +1,13 @@
-"""The GeoSURGE network: CLIP tower, semantic fusion, projection, geographic embeddings (section III).
+"""The GeoSURGE network: CLIP tower, semantic fusion, projection, geography (section III).
 
     model = GeoSurge.from_pretrained("checkpoint")
-    features_BD = model.encode_image(pixels_BCHW, class_map_BHW)
-    logits = model.cell_logits(features_BD)
+    features_1D = model.encode_photograph(image_HWC, class_map_HW)
+    lat_deg, lon_deg = model.best_places(features_1D)[0]
 
-Files of a checkpoint belong to `checkpoint`, the training loop to `training`, predictions to `inference`.
+Files of a checkpoint belong to `checkpoint`, the training loop to `training`, predictions of whole tables to `worker`
+and `inference`.
 
-Shapes: B images, C channels or cells, H x W pixels, T tokens, D width.
+Shapes: B images, C channels or cells, H x W pixels, T tokens, D width, F finest cells, P partitions.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,8 +24,11 @@ from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
 from geo_pipeline.geosurge.fusion import SemanticFusion
-from geo_pipeline.geosurge.geography import GeographicEmbeddings
+from geo_pipeline.geosurge.geography import geography_of
+from geo_pipeline.geosurge.pairs import stack_pairs
+from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower, load_tower
+from geo_pipeline.imagery.crops import resize_pair, ten_crop
 
 
 class GeoSurge(nn.Module):
@@ -39,9 +44,7 @@ class GeoSurge(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.projection = nn.Linear(width, config.embedding_dim)
         cells = [len(partition.cell_ids) for partition in self.hierarchy.partitions]
-        self.geography = GeographicEmbeddings(
-            cells, config.embedding_dim, config.initial_temperature, config.max_logit_scale
-        )
+        self.geography = geography_of(config, cells)
 
     def encode_image(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Unit visual representations (B, D) of uint8 RGB pixels (B, 3, H, W) and their ADE20K class maps (B, H, W)."""
@@ -53,8 +56,33 @@ class GeoSurge(nn.Module):
         return self.encode_image(pixels_BCHW, class_map_BHW)
 
     def cell_logits(self, features_BD: Tensor) -> list[Tensor]:
-        """Similarity / temperature to every cell of each partition, coarsest first: a list of (B, C)."""
+        """Similarity / temperature to every cell of each partition, coarsest first: a list of (B, C).
+
+        Of a model trained with geography `classifier` these are its classifiers' logits.
+        """
         return self.geography.logits(features_BD)
+
+    @torch.inference_mode()
+    def encode_photograph(self, image_HWC: np.ndarray, class_map_HW: np.ndarray) -> Tensor:
+        """The mean visual representation (1, D) of the ten crops of one photograph, uint8 RGB, and its class map.
+
+        Both may have any size, as long as it is the same. Raises CropError where it is not.
+        """
+        vision, device = self.config.vision, next(self.parameters()).device
+        pair = resize_pair(image_HWC, class_map_HW, vision.resize_px)
+        crops = zip(*ten_crop(*pair, vision.input_px), strict=True)
+        pixels_BCHW, class_map_BHW = (tensor.to(device) for tensor in stack_pairs(list(crops)))
+        return self.encode_image(pixels_BCHW, class_map_BHW).float().mean(dim=0, keepdim=True)
+
+    @torch.inference_mode()
+    def best_places(self, features_BD: Tensor) -> np.ndarray:
+        """Latitude and longitude (B, 2) in degrees of the best finest cell by hierarchical inference (III-D)."""
+        scales = [self.geography.scale(p) for p in range(len(self.hierarchy.partitions))]
+        parts = partition_scores(self.geography.cosines(features_BD), scales, "log_softmax")
+        ancestors_FP = torch.from_numpy(self.hierarchy.ancestors()).long().to(features_BD.device)
+        best_B = combine(parts, ancestors_FP, "log_softmax").argmax(dim=1).cpu().numpy()
+        finest = self.hierarchy.partitions[-1]
+        return np.stack([finest.lat_deg[best_B], finest.lon_deg[best_B]], axis=1)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name."""

@@ -4,16 +4,20 @@ One safetensors file, replaced atomically after every epoch and every few steps,
 needs.
 
 Parameters and AdamW moments are tensors; counters and fingerprints are JSON in the file's header. Random crops and the
-order of images are drawn from (seed, epoch), so that epoch and number of batches are the sampler's position; torch's
-generators are kept as well. Finished models belong to `checkpoint`.
+order of images are drawn from (seed, epoch), so that epoch and number of batches are the sampler's position; the
+learning rate follows from the epoch, so that it is the scheduler's state too; torch's generators are kept as well. The
+state outlives its training, so that one that ended and was killed before its result was put away is not done again.
+Finished models belong to `checkpoint`.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -48,6 +52,20 @@ class Progress:
     def counters(self) -> dict[str, Any]:
         """Everything but curves and tensors."""
         return {key: value for key, value in vars(self).items() if key not in {"curves", "best"}}
+
+    def curve_table(self) -> pa.Table:
+        """The curves as the training_curves table."""
+        step, epoch, holdout, loss, rate, metric = zip(*self.curves, strict=True)
+        return pa.table(
+            {
+                "step": pa.array([int(value) for value in step], pa.int64()),
+                "epoch": pa.array([int(value) for value in epoch], pa.int64()),
+                "split": ["holdout" if value else "train" for value in holdout],
+                "loss": pa.array(loss, pa.float64()),
+                "learning_rate": pa.array(rate, pa.float64()),
+                "metric": pa.array([None if math.isnan(value) else value for value in metric], pa.float64()),
+            }
+        )
 
 
 def save_state(

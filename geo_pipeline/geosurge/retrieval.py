@@ -6,9 +6,14 @@ A reference's score is cell_weight * log p(its cells) + similarity / temperature
 bytes, a near-identical image, or an image of the same author within 1 km: a burst of one evening would answer every
 question. The best-cell prediction belongs to `inference`.
 
-Shapes: B queries, N references, D width, S shortlisted, P partitions.
+The gallery is scored in blocks, so that memory beside the gallery's features does not grow with it, and references that
+lie in the same cells share the score of those cells.
+
+Shapes: B queries, N references, n of them in a block, U different chains of cells, D width, S shortlisted, P
+partitions.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +28,8 @@ from geo_pipeline.geosurge.inference import CellScorer, prediction_table
 from geo_pipeline.geosurge.scores import combine
 
 NO_REFERENCE = "no_eligible_reference"
+BLOCK = 32_768
+"""References scored at once: with 256 queries, 32 MiB a tensor."""
 
 
 class EmptyGalleryError(ValueError):
@@ -58,9 +65,9 @@ class RetrievalPredictor:
         self.ids = np.asarray(gallery["image_id"].to_pylist(), dtype=object)
         self.lat_deg, self.lon_deg = gallery["lat_deg"].to_numpy(), gallery["lon_deg"].to_numpy()
         self.unit_ND = functional.normalize(self.scorer.features(gallery), dim=1)
-        self.cells_NP = (
-            torch.from_numpy(self.scorer.hierarchy.assign(self.lat_deg, self.lon_deg)).long().to(self.scorer.device)
-        )
+        chains_UP, chain_N = _chains(self.scorer.hierarchy.assign(self.lat_deg, self.lon_deg))
+        self.chains_UP = torch.from_numpy(chains_UP).long().to(self.scorer.device)
+        self.chain_N = torch.from_numpy(chain_N).to(self.scorer.device)
 
     def __call__(self, queries: pa.Table) -> pa.Table:
         """One row of the predictions table per query, with up to `candidates` references, best first; the first is the
@@ -92,32 +99,66 @@ class RetrievalPredictor:
 
     @torch.inference_mode()
     def scores(self, queries: pa.Table) -> Tensor:
-        """Scores (B, N) of every reference for every query, before exclusions."""
+        """Scores (B, N) of every reference for every query, before exclusions, all at once in memory."""
+        return torch.cat(list(self._blocks(queries)), dim=1)
+
+    def _blocks(self, queries: pa.Table) -> Iterator[Tensor]:
+        """Scores (B, n) of one block of references after the other."""
         features_BD = self.scorer.features(queries)
-        cells_BN = combine(self.scorer.parts(features_BD), self.cells_NP, self.inference.score)
-        similarity_BN = functional.normalize(features_BD, dim=1) @ self.unit_ND.T
-        return self.inference.cell_weight * cells_BN + similarity_BN / self.inference.similarity_temperature
+        unit_BD = functional.normalize(features_BD, dim=1)
+        cells_BU = combine(self.scorer.parts(features_BD), self.chains_UP, self.inference.score)
+        cells_BU *= self.inference.cell_weight
+        for unit_nD, chain_n in zip(self.unit_ND.split(BLOCK), self.chain_N.split(BLOCK), strict=True):
+            similarity_Bn = (unit_BD @ unit_nD.T).div_(self.inference.similarity_temperature)
+            yield similarity_Bn.add_(cells_BU.index_select(1, chain_n))
 
-    def _rank(self, queries: pa.Table) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Rows and scores of the best eligible references per query.
+    @torch.inference_mode()
+    def _shortlist(self, queries: pa.Table, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (B, S) and rows (B, S) of the best references, best first; equal scores in any order."""
+        values_BS = torch.empty((len(queries), 0), device=self.scorer.device)
+        rows_BS = torch.empty((len(queries), 0), dtype=torch.long, device=self.scorer.device)
+        start = 0
+        for scores_Bn in self._blocks(queries):
+            top = scores_Bn.topk(min(size, scores_Bn.shape[1]), dim=1)
+            values, rows = torch.cat([values_BS, top.values], dim=1), torch.cat([rows_BS, top.indices + start], dim=1)
+            values_BS, order = values.topk(min(size, values.shape[1]), dim=1)
+            rows_BS = rows.gather(1, order)
+            start += scores_Bn.shape[1]
+        return values_BS.double().cpu().numpy(), rows_BS.cpu().numpy()
 
-        The shortlist doubles until each query has enough, or the gallery ends.
+    def _rank(self, queries: pa.Table, size: int | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows and scores of the best eligible references per query; of equal scores the earlier reference is better.
+
+        Asked again with twice the shortlist: queries for which too few on it are eligible, or whose last kept score
+        goes on beyond its end.
         """
-        scores_BN, identity = self.scores(queries), _Identity(queries)
-        wanted, size = self.inference.candidates, min(len(self.ids), 4 * self.inference.candidates)
-        while True:
-            top = scores_BN.topk(size, dim=1)
-            values_BS, rows_BS = top.values.double().cpu().numpy(), top.indices.cpu().numpy()
-            eligible_BS = ~identity.same(self.identity, rows_BS, self.inference)
-            if size == len(self.ids) or bool((eligible_BS.sum(axis=1) >= wanted).all()):
-                break
-            size = min(len(self.ids), 2 * size)
-        kept = []
-        for values_S, rows_S, eligible_S in zip(values_BS, rows_BS, eligible_BS, strict=True):
+        wanted = self.inference.candidates
+        size = min(len(self.ids), size or 4 * wanted)
+        values_BS, rows_BS = self._shortlist(queries, size)
+        eligible_BS = ~_Identity(queries).same(self.identity, rows_BS, self.inference)
+        kept, short = [], []
+        for query, (values_S, rows_S, eligible_S) in enumerate(zip(values_BS, rows_BS, eligible_BS, strict=True)):
             values, rows = values_S[eligible_S], rows_S[eligible_S]
-            order = np.lexsort((rows, -values))[:wanted]  # equal scores: the earlier reference
+            order = np.lexsort((rows, -values))[:wanted]
             kept.append((rows[order], values[order]))
+            if size < len(self.ids) and (len(order) < wanted or values[order[-1]] == values_S[-1]):
+                short.append(query)
+        if short:
+            for query, longer in zip(short, self._rank(queries.take(short), 2 * size), strict=True):
+                kept[query] = longer
         return kept
+
+
+def _chains(rows_NP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different chains of cells (U, P) among those of N places, and each place's chain (N,).
+
+    A chain is known by the finest cell that covers the place: all coarser ones are that cell's ancestors.
+    """
+    covered_N = (rows_NP >= 0).sum(axis=1)
+    finest_N = rows_NP[np.arange(len(rows_NP)), covered_N - 1]  # covered nowhere: the last row, -1
+    key_N = covered_N * (int(rows_NP.max(initial=0)) + 2) + finest_N
+    _, first_U, chain_N = np.unique(key_N, return_index=True, return_inverse=True)
+    return rows_NP[first_U], chain_N
 
 
 class _Identity:

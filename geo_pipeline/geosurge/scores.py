@@ -1,9 +1,10 @@
 """Hierarchical scores (section III-D): how the similarities of all partitions combine into one score per finest cell.
 
-Every finest cell gathers the similarity of its ancestor in each partition: no loop over cells. What to predict from the
+Every finest cell gathers the similarity of its ancestor in each partition: no loop over cells. Where only the finest
+cells are compared under `log_softmax`, even the gathering is done beforehand (`summed_table`). What to predict from the
 scores belongs to `inference`.
 
-Shapes: B images, C cells of a partition, F finest cells, P partitions.
+Shapes: B images, C cells of a partition, F finest cells, P partitions, D width.
 """
 
 import torch
@@ -35,15 +36,37 @@ def combine(parts: list[Tensor], rows_FP: Tensor, kind: Score) -> Tensor:
     least probable cell.
     """
     total_BF: Tensor | None = None
-    for part_BC, rows_F in zip(parts, rows_FP.unbind(1), strict=True):
-        values_BF = part_BC.index_select(1, rows_F.clamp_min(0))
-        uncovered_F = rows_F < 0
-        if bool(uncovered_F.any()):
-            values_BF = torch.where(uncovered_F, part_BC.min(dim=1, keepdim=True).values, values_BF)
+    rows_PF = rows_FP.T.contiguous()  # read one partition at a time
+    uncovered_P = (rows_PF < 0).any(dim=1).tolist()
+    for part_BC, rows_F, some_uncovered in zip(parts, rows_PF, uncovered_P, strict=True):
+        if some_uncovered:
+            values_BF = part_BC.index_select(1, rows_F.clamp_min(0))
+            values_BF = torch.where(rows_F < 0, part_BC.min(dim=1, keepdim=True).values, values_BF)
+        else:
+            values_BF = part_BC.index_select(1, rows_F)
         if total_BF is None:
             total_BF = values_BF
+        elif kind == "cosine_product":
+            total_BF = total_BF * values_BF
         else:
-            total_BF = total_BF * values_BF if kind == "cosine_product" else total_BF + values_BF
+            total_BF += values_BF
     if total_BF is None:
         raise ValueError("No partition to score: the hierarchy is empty.")
     return total_BF
+
+
+def summed_table(tables: list[Tensor], scales: list[Tensor], rows_FP: Tensor) -> Tensor:
+    """One table (F, D) whose product with features is the sum of the logits of each place's cells.
+
+    Sum over partitions of log_softmax(scale * cos) is that product less one number per image, the sum of the
+    partitions' normalisers. Among places covered by every partition (no row of -1: the finest cells) the number is the
+    same for all, so a softmax over the places drops it: `combine` of all partitions and then log_softmax is
+    log_softmax(features @ table.T).
+    """
+    table_FD: Tensor | None = None
+    for table_CD, scale, rows_F in zip(tables, scales, rows_FP.T.contiguous(), strict=True):
+        values_FD = (scale * table_CD).index_select(0, rows_F)
+        table_FD = values_FD if table_FD is None else table_FD.add_(values_FD)
+    if table_FD is None:
+        raise ValueError("No partition to score: the hierarchy is empty.")
+    return table_FD

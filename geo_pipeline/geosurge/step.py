@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_gather
 
-from geo_pipeline.geosurge.loss import hierarchical_loss
+from geo_pipeline.geosurge.geography import ClassifierHeads
+from geo_pipeline.geosurge.loss import classification_loss, hierarchical_loss
 from geo_pipeline.geosurge.model import GeoSurge
 
 
@@ -24,15 +25,17 @@ class TrainingStep(nn.Module):
         self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MP: Tensor, batch_targets_BP: Tensor
     ) -> tuple[Tensor, Tensor]:
         """This micro-batch's part of the loss of the effective batch, and its features (M, D)."""
-        training = self.model.config.training
-        bf16 = training.precision == "bf16"
+        training, geography = self.model.config.training, self.model.geography
+        bf16 = training.precision == "bf16"  # as wide a range as fp32: gradients do not vanish, nothing to rescale
         with torch.autocast(pixels_MCHW.device.type, torch.bfloat16, enabled=bf16):
             features_MD = self.model.encode_image(pixels_MCHW, class_map_MHW).float()
+        if isinstance(geography, ClassifierHeads):
+            return classification_loss(features_MD, targets_MP, geography, batch_targets_BP), features_MD
         compared_XD, targets_XP = features_MD, targets_MP
         if training.symmetric:  # each cell is compared with all images of the batch: the workers exchange features
             compared_XD, targets_XP = gathered(features_MD), batch_targets_BP
         loss = hierarchical_loss(
-            compared_XD, targets_XP, self.model.geography, batch_targets_BP, training.loss, training.symmetric
+            compared_XD, targets_XP, geography, batch_targets_BP, training.loss, training.symmetric
         )
         return loss, features_MD
 

@@ -5,7 +5,8 @@ AdamW, the learning rate times gamma per epoch, early stopping on the held-out i
 The loop is written for one device. Where torch.distributed is initialised, DDP wraps the step and each rank takes its
 lanes of the effective batch; rank 0 writes. A run that is killed and started again continues at its last written state
 (every epoch and every few steps) and ends with the same weights. The order of images belongs to `order`, reading to
-`pairs`, the state of an unfinished run to `resume`, the finished model to `checkpoint`.
+`pairs`, the state of an unfinished run to `resume`, the finished model to `checkpoint`, what is shown of a training to
+`event_log` (while it runs) and `curve_page` (after it).
 
 Shapes: B images of an effective batch, M of a micro-batch, P partitions, D width.
 """
@@ -13,7 +14,6 @@ Shapes: B images of an effective batch, M of a micro-batch, P partitions, D widt
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -28,16 +28,16 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import GeoSurgeConfig
+from geo_pipeline.geosurge.curve_page import CURVES_PAGE, curve_page
+from geo_pipeline.geosurge.event_log import LOGS_FOLDER, EventLog
+from geo_pipeline.geosurge.holdout import summed_accuracy
 from geo_pipeline.geosurge.model import GeoSurge, pick_device
 from geo_pipeline.geosurge.order import batches, lane_orders
 from geo_pipeline.geosurge.pairs import TrainingPairs
 from geo_pipeline.geosurge.resume import Progress, load_state, save_state
-from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.step import TrainingStep
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -70,8 +70,10 @@ def train(
 ) -> TrainingResult:
     """Train on the rows of sets `train` and `holdout` and write the best epoch's checkpoint to `out_dir`.
 
-    `report` gets one dictionary per epoch, with the same values on every rank. Raises NothingToTrainError,
-    TrainingDivergedError, CheckpointError.
+    `report` gets one dictionary per epoch, with the same values on every rank. `out_dir` also gets event files for
+    TensorBoard and a page of the curves, and keeps the last state in `last`: called again with the same arguments, an
+    unfinished training goes on and a finished one returns at once. Raises NothingToTrainError, TrainingDivergedError,
+    CheckpointError.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -103,7 +105,7 @@ class Trainer:
     def __init__(self, model: GeoSurge, pairs: TrainingPairs, out_dir: Path, report: Report) -> None:
         self.model, self.pairs, self.out_dir, self.report = model, pairs, out_dir, report
         self.config = model.config.training
-        self.device = model.geography.log_scale_P.device
+        self.device = next(model.geography.parameters()).device
         started = distributed.is_available() and distributed.is_initialized()
         self.rank, self.world = (distributed.get_rank(), distributed.get_world_size()) if started else (0, 1)
         if self.config.lanes % self.world:
@@ -125,18 +127,21 @@ class Trainer:
         self.parameters = model.trainable()
         self.optimizer = torch.optim.AdamW(_groups(self.parameters, self.config.weight_decay), lr=self.config.lr)
         self.progress = Progress(fingerprint=self._fingerprint())
+        self.events = EventLog(None, self.progress)
 
     def run(self) -> TrainingResult:
         """Train to the end, from the last written state if there is one, and write the checkpoint."""
         last = self.out_dir / "last"
         self.progress = load_state(last, self.progress.fingerprint, self.parameters, self.optimizer) or self.progress
-        while not self.progress.finished:
-            began = time.monotonic()
-            waited = self._epoch(self.progress.epoch, last)
-            self._judge(began, waited)
-            self._write_state(last)
-        metrics = self._finish(last)
-        return TrainingResult(_curve_table(self.progress.curves), metrics)
+        logs = self.out_dir / LOGS_FOLDER if self.rank == 0 and not self.progress.finished else None
+        with EventLog(logs, self.progress) as self.events:
+            while not self.progress.finished:
+                began = time.monotonic()
+                trained, waited = self._epoch(self.progress.epoch, last)
+                self._judge(began, trained, waited)
+                self._write_state(last)
+        curves = self.progress.curve_table()
+        return TrainingResult(curves, self._finish(curves))
 
     def _wanted_rows(self) -> np.ndarray:
         rows = self.pairs.train_rows
@@ -144,8 +149,8 @@ class Trainer:
             return rows
         return rows[(self.targets_NP[torch.from_numpy(rows).to(self.device)] >= 0).all(dim=1).cpu().numpy()]
 
-    def _epoch(self, epoch: int, last: Path) -> float:
-        """What is left of an epoch; returns the seconds in which the device waited for images."""
+    def _epoch(self, epoch: int, last: Path) -> tuple[int, float]:
+        """What is left of an epoch; returns its images and the seconds in which the device waited for them."""
         self.step.train()
         rate = self.config.lr * self.config.gamma**epoch
         for group in self.optimizer.param_groups:
@@ -157,16 +162,20 @@ class Trainer:
         planned = list(batches(orders_LN, config.batch, self.world))[done:]
         images = Images(self.pairs.prefetched((rows for part in planned for rows in self._micro(part)), epoch))
         for part_WB in planned:
+            began, waited = time.monotonic(), images.waited_s
             loss = self._optimize(part_WB, images, epoch)
             self.progress.step += 1
             self.progress.batches += 1
             self.progress.curves.append((self.progress.step, epoch, 0.0, loss, rate, math.nan))
+            seconds, waited = time.monotonic() - began, images.waited_s - waited
+            self.events.trained(self.progress.step, loss, rate, part_WB.size, seconds, waited)
             if self.progress.step % config.checkpoint_steps == 0:
                 self._write_state(last)
-        return images.waited_s
+        return sum(part_WB.size for part_WB in planned), images.waited_s
 
     def _write_state(self, last: Path) -> None:
         if self.rank == 0:
+            self.events.flush()
             save_state(last, self.progress, self.parameters, self.optimizer)
         self._barrier()
 
@@ -208,7 +217,7 @@ class Trainer:
         step = self.step if training else self.bare_step
         return step(pixels_MCHW, class_map_MHW, self.targets_NP[rows_M], self.targets_NP[rows_B])
 
-    def _judge(self, began: float, waited: float) -> None:
+    def _judge(self, began: float, trained: int, waited: float) -> None:
         """Close an epoch: held-out loss, best weights, early stopping, report."""
         progress, rows = self.progress, self._holdout_rows()
         train_loss = float(np.mean([row[3] for row in progress.curves if row[1] == progress.epoch]))
@@ -217,6 +226,7 @@ class Trainer:
         rate = self.optimizer.param_groups[0]["lr"]
         if len(rows):
             progress.curves.append((progress.step, progress.epoch, 1.0, holdout_loss, rate, metric))
+            self.events.judged(progress.step, holdout_loss, metric)
         if watched < progress.best_loss:
             progress.best_loss, progress.best_epoch, progress.best_metric = watched, progress.epoch, metric
             progress.epochs_without_gain = 0
@@ -234,7 +244,7 @@ class Trainer:
                 "metric": metric,
                 "learning_rate": rate,
                 "seconds": seconds,
-                "images_per_second": len(self.train_rows) / max(seconds, 1e-9),
+                "images_per_second": trained / max(seconds, 1e-9),
                 "loader_wait_share": waited / max(seconds, 1e-9),
             }
         )
@@ -259,7 +269,7 @@ class Trainer:
             for mine in self._micro(rows_WB):
                 loss, features_MD = self._forward(mine, rows_WB, images, training=False)
                 total += loss / self.world if self.config.symmetric else loss
-                correct += self._correct(features_MD, mine)
+                correct += summed_accuracy(self.model, features_MD, self.pairs.lat_deg[mine], self.pairs.lon_deg[mine])
             losses.append(float(self._sum(total)))
         return float(np.mean(losses)), float(self._sum(correct)) / len(rows_all)
 
@@ -268,19 +278,7 @@ class Trainer:
         rows = self.pairs.holdout_rows
         return rows[: len(rows) // self.world * self.world]
 
-    def _correct(self, features_MD: Tensor, rows: np.ndarray) -> float:
-        geography, hierarchy = self.model.geography, self.model.hierarchy
-        scales = [geography.scale(p) for p in range(len(hierarchy.partitions))]
-        parts = partition_scores(geography.cosines(features_MD.float()), scales, "log_softmax")
-        ancestors_FP = torch.from_numpy(hierarchy.ancestors()).long().to(self.device)
-        best_M = combine(parts, ancestors_FP, "log_softmax").argmax(dim=1).cpu().numpy()
-        finest = hierarchy.partitions[-1]
-        error_km = great_circle_km(
-            finest.lat_deg[best_M], finest.lon_deg[best_M], self.pairs.lat_deg[rows], self.pairs.lon_deg[rows]
-        )
-        return float(np.mean([error_km <= threshold for threshold in THRESHOLDS_KM], axis=0).sum())
-
-    def _finish(self, last: Path) -> dict[str, Any]:
+    def _finish(self, curves: pa.Table) -> dict[str, Any]:
         progress, pairs = self.progress, self.pairs
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -300,13 +298,14 @@ class Trainer:
             "images_without_map_first": pairs.without_map[:10],
             "uncovered_share_finest": float(uncovered_P[-1]),
             "trainable_parameters": sum(parameter.numel() for parameter in self.parameters.values()),
-            "temperatures": [1 / self.model.geography.scale(p).item() for p in range(len(self.model.geography.tables))],
+            "temperatures": self.model.geography.temperatures(),
         }
         if self.rank == 0:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            (self.out_dir / CURVES_PAGE).write_text(curve_page(curves), encoding="utf-8")
             self.model.save_pretrained(
                 self.out_dir, {"metrics": metrics, "data_fingerprint": pairs.fingerprint, "workers": self.world}
             )
-            shutil.rmtree(last, ignore_errors=True)
         self._barrier()
         return {**metrics, "seconds": progress.seconds}
 
@@ -347,17 +346,3 @@ def _groups(parameters: dict[str, nn.Parameter], weight_decay: float) -> list[di
     scales = [parameter for name, parameter in parameters.items() if name.endswith("log_scale_P")]
     others = [parameter for name, parameter in parameters.items() if not name.endswith("log_scale_P")]
     return [{"params": others, "weight_decay": weight_decay}, {"params": scales, "weight_decay": 0.0}]
-
-
-def _curve_table(curves: list[tuple[float, ...]]) -> pa.Table:
-    step, epoch, holdout, loss, rate, metric = zip(*curves, strict=True)
-    return pa.table(
-        {
-            "step": pa.array([int(value) for value in step], pa.int64()),
-            "epoch": pa.array([int(value) for value in epoch], pa.int64()),
-            "split": ["holdout" if value else "train" for value in holdout],
-            "loss": pa.array(loss, pa.float64()),
-            "learning_rate": pa.array(rate, pa.float64()),
-            "metric": pa.array([None if math.isnan(value) else value for value in metric], pa.float64()),
-        }
-    )

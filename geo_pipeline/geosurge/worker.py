@@ -54,8 +54,9 @@ class FeatureWorker:
 
     @torch.inference_mode()
     def _features(self, jpegs: list[bytes], class_map_pngs: list[bytes]) -> np.ndarray:
-        """Mean unit features (B, D), `inference.batch` crops at a time."""
+        """Mean unit features (B, D), `inference.batch` crops at a time, in the precision of the training."""
         vision, dim = self.model.config.vision, self.model.config.embedding_dim
+        bf16 = self.model.config.training.precision == "bf16"
         per_image = 10 if self.inference.crops == "ten" else 1
         size = max(1, self.inference.batch // per_image)
         means = [np.zeros((0, dim), np.float32)]
@@ -67,7 +68,8 @@ class FeatureWorker:
                 for crop in crops(decode_pair(jpeg, png, vision.resize_px), vision.input_px, self.inference)
             ]
             pixels_BCHW, maps_BHW = stack_pairs(cut)
-            features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
             means.append(features_BD.unflatten(0, (-1, per_image)).mean(dim=1).cpu().numpy())
         return np.concatenate(means)
 

@@ -6,19 +6,17 @@ The entries stand one file per baseline beside this one; what they compute belon
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geo_pipeline.baselines.registry import entry
+from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method, Paradigm, Reads
-
-WITHOUT = "_without_idea"
-"""Ends the name of the method whose naming idea is switched off."""
+from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA
 
 
 def baseline_methods(name: str, title: str, paradigm: Paradigm, idea: str, without: str) -> tuple[Method, Method]:
     """The method and its twin without the idea; `idea` and `without` say in one sentence how each answers."""
     return _method(name, name, title, paradigm, idea), _method(
-        name, f"{name}{WITHOUT}", f"{title}, without its idea", paradigm, without, class_maps=False
+        name, f"{name}{WITHOUT_IDEA}", f"{title}, without its idea", paradigm, without, class_maps=False
     )
 
 
@@ -41,6 +39,7 @@ def _method(
         settings=lambda profile: profile.inference,
         remote=True,
         query_sets="benchmarks",
+        baseline=baseline,
     )
 
 
@@ -57,7 +56,5 @@ def _photographs(reads: Reads, query_set: str) -> pa.Table:
 
 
 def _photographs_and_maps(reads: Reads, query_set: str) -> pa.Table:
-    images = _photographs(reads, query_set)
     maps = reads.table("segmentations", query_set, ["image_id", "class_map_png"])
-    rows = pc.index_in(images["image_id"], maps["image_id"].combine_chunks()).combine_chunks()
-    return images.append_column("class_map_png", maps["class_map_png"].combine_chunks().take(rows))
+    return with_column(_photographs(reads, query_set), maps, "class_map_png")

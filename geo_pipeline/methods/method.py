@@ -75,6 +75,7 @@ class Method:
       constructor's arguments.
     - `rooms`: modules whose code makes its answers; `settings(profile)`: the configuration that they depend on.
     - `query_sets`: `all` also answers the router's training queries. `variant`: a router's prompt variant, else None.
+    - `baseline`: the name of the baseline (`baselines.registry`) that it trains and answers with, else None.
     """
 
     name: str
@@ -91,8 +92,9 @@ class Method:
     remote: bool = False
     query_sets: QuerySets = "all"
     variant: str | None = None
+    baseline: str | None = None
 
     @property
     def checkpoint(self) -> str | None:
-        """The asset of a router's own checkpoint; None for methods that train nothing of their own."""
-        return f"{self.name}_checkpoint" if self.paradigm == "router" else None
+        """The asset of a router's or baseline's own checkpoint; None for methods that train nothing of their own."""
+        return f"{self.name}_checkpoint" if self.paradigm == "router" or self.baseline else None

@@ -6,17 +6,15 @@ The coordinate of the best reference photograph, with the K best as candidates.
 from collections.abc import Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method, Reads
 
 IDENTITY = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
 
 
 def _queries(reads: Reads, query_set: str) -> pa.Table:
-    images, features = reads.table("images", query_set, IDENTITY), reads.table("features", query_set)
-    rows = pc.index_in(images["image_id"], features["image_id"].combine_chunks())
-    return images.append_column("feature", features["feature"].combine_chunks().take(rows.combine_chunks()))
+    return with_column(reads.table("images", query_set, IDENTITY), reads.table("features", query_set), "feature")
 
 
 def _arguments(reads: Reads) -> Mapping[str, object]:

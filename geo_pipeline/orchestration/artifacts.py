@@ -43,9 +43,14 @@ def manifest(name: str) -> Artifact:
     return Artifact("manifest", name)
 
 
-def checkpoint(name: str) -> Artifact:
+def checkpoint(name: str, key: str = ALL) -> Artifact:
     """The artifact of one checkpoint folder."""
-    return Artifact("checkpoint", name)
+    return Artifact("checkpoint", name, key)
+
+
+def report(name: str) -> Artifact:
+    """The artifact of one report folder."""
+    return Artifact("report", name)
 
 
 def digest(value: object) -> str:

@@ -26,6 +26,8 @@ from geo_pipeline.profiles.resources import ComputeConfig
 
 Worker = Callable[[pa.Table], pa.Table]
 Report = Callable[[dict[str, Any]], None]
+REFUSED = "refused"
+"""Where a training's result keeps the reason why there is none."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Compute(Protocol):
         """
         ...
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report) -> Training:
-        """Call a training loop `loop(**kwargs, report=...)`.
+    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+        """Call a training loop `loop(**kwargs, report=...)`, on `workers` workers (None: as the place has it).
 
         It resumes by itself from its `out_dir` when started again.
         """
@@ -81,8 +83,8 @@ class InProcessCompute:
             instance = instance or make_worker(worker, kwargs, self.config.torch_threads)
             yield instance(batch)
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report) -> Training:
-        """See Compute."""
+    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+        """See Compute. There is one worker: this process."""
         return run_loop(loop, kwargs, report, self.config.train_threads)
 
 
@@ -134,7 +136,7 @@ class RayCompute:
         finally:
             pool.close()
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report) -> Training:
+    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
         """See Compute. The result comes back through a file, so worker and driver share a file system."""
         self._start()
         import ray.train
@@ -156,7 +158,7 @@ class RayCompute:
                 },
                 torch_config=TorchConfig(backend="nccl" if self.config.gpus_per_worker else "gloo"),
                 scaling_config=ray.train.ScalingConfig(
-                    num_workers=self.config.train_workers,
+                    num_workers=workers or self.config.train_workers,
                     use_gpu=bool(self.config.gpus_per_worker),
                     resources_per_worker=resources,
                 ),
@@ -281,15 +283,27 @@ def run_loop(loop: str, kwargs: Mapping[str, object], report: Report, threads: i
 def _ray_loop(settings: dict[str, Any]) -> None:
     import ray.train
 
-    rank = ray.train.get_context().get_world_rank()
+    first = ray.train.get_context().get_world_rank() == 0
     reports: list[dict[str, Any]] = []
-    training = run_loop(settings["loop"], settings["kwargs"], reports.append, settings["threads"])
-    if rank == 0:
-        result = Path(settings["result"])
-        beside = result.with_name(result.name + ".part")
+    result = Path(settings["result"])
+    try:
+        training = run_loop(settings["loop"], settings["kwargs"], reports.append, settings["threads"])
+    except (ValueError, RuntimeError) as error:
+        # What the loop itself refuses (a diverged loss, another checkpoint) it would refuse again: no second try.
+        if not type(error).__module__.startswith(geo_pipeline.__name__):
+            raise
+        if first:
+            _write_result(result, pa.table({}).replace_schema_metadata({REFUSED: str(error)}))
+        return
+    if first:
         metadata = {"metrics": json.dumps({**training.metrics, "reports": reports}, default=float)}
-        beside.write_bytes(_pack(training.curves.replace_schema_metadata(metadata)))
-        beside.replace(result)
+        _write_result(result, training.curves.replace_schema_metadata(metadata))
+
+
+def _write_result(place: Path, rows: pa.Table) -> None:
+    beside = place.with_name(place.name + ".part")
+    beside.write_bytes(_pack(rows))
+    beside.replace(place)
 
 
 def _read_training(result_file: Path) -> Training:
@@ -298,8 +312,11 @@ def _read_training(result_file: Path) -> Training:
             "found no result of the training, expected one from its first worker; read the error above and run again"
         )
     curves = _unpack(pa.py_buffer(result_file.read_bytes()))
-    metrics: dict[str, Any] = json.loads((curves.schema.metadata or {})[b"metrics"])
     result_file.unlink()
+    known = curves.schema.metadata or {}
+    if REFUSED.encode() in known:
+        raise ComputeError(known[REFUSED.encode()].decode())
+    metrics: dict[str, Any] = json.loads(known[b"metrics"])
     return Training(curves.replace_schema_metadata(None), metrics)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.methods.registry import METHODS, everyday_methods
 from geo_pipeline.orchestration.run_command import run_lineage
 from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.storage import Home
@@ -67,7 +67,7 @@ def examine_planet(profile: Profile, home: Home) -> PlanetMarks:
     """Measure a finished home of the sample profile."""
     truth = pa.concat_tables([_truth(home, name) for name in profile.benchmarks])
     authors = truth["author"].to_pylist()
-    km = {name: _errors(home, name, profile, truth) for name in METHODS}
+    km = {name: _errors(home, name, profile, truth) for name in everyday_methods(METHODS, profile.everyday_baselines)}
     means = {name: 100 * mean_accuracy(score_errors(error_km, authors, replicates=2)) for name, error_km in km.items()}
     retrieval, generation = km["retrieval"], km["generation"]
     oracle = 100 * mean_accuracy(score_errors(oracle_errors(retrieval, generation), authors, replicates=2))

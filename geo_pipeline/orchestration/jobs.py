@@ -13,13 +13,15 @@ from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.storage import Home
 
 WEEKLY = "0 3 * * 1"
+COMPARISON = "comparison_report"
 
 
 def wishes(lineage: Lineage) -> dict[str, tuple[str, list[str]]]:
     """For each job: what it is for, and the assets that it brings up to date."""
-    predictions = [name for name in lineage.stages if name.endswith("_predictions")]
-    routers = [name for name in lineage.stages if name.startswith("router") and name.endswith("_checkpoint")]
-    return {
+    everyday = lineage.everyday
+    predictions = [name for name in everyday if name.endswith("_predictions")]
+    routers = [name for name in everyday if name.startswith("router") and name.endswith("_checkpoint")]
+    found = {
         "rebuild_geosurge": (
             "Train GeoSURGE again where its inputs, code or settings changed, and renew everything that depends on it.",
             lineage.downstream(["geosurge_checkpoint"]),
@@ -30,9 +32,17 @@ def wishes(lineage: Lineage) -> dict[str, tuple[str, list[str]]]:
         ),
         "rebenchmark": (
             "Renew predictions, scores and the report where they are stale; trains nothing.",
-            [name for name in lineage.stages if name in {*predictions, "benchmark_scores", "benchmark_report"}],
+            [*predictions, "benchmark_scores", "benchmark_report"],
         ),
     }
+    wanted = {job: (words, [name for name in names if name in everyday]) for job, (words, names) in found.items()}
+    if COMPARISON in lineage.stages:
+        words = (
+            "Train every baseline, with its idea and without, and every ablation of GeoSURGE where something changed, "
+            "score them, and renew the comparison report with all that it stands on."
+        )
+        wanted["compare"] = (words, list(lineage.stages))
+    return wanted
 
 
 def build_jobs(lineage: Lineage, assets: list[dg.AssetsDefinition]) -> list[dg.JobDefinition]:

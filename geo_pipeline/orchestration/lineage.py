@@ -40,6 +40,11 @@ class Lineage:
             for output in stage.outputs(key)
         }
 
+    @property
+    def everyday(self) -> list[str]:
+        """The assets that a plain run brings up to date: all but those that are only made on demand."""
+        return [name for name, stage in self.stages.items() if not stage.on_demand]
+
     def owner(self, artifact: Artifact) -> tuple[Stage, str]:
         """The stage and key that write an artifact."""
         return self.owners[artifact]

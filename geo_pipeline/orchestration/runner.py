@@ -4,6 +4,7 @@ One run per asset that needs something, over all the shards it needs; used by `g
 the UI.
 """
 
+import re
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 
 from geo_pipeline.orchestration.checks import refuse_failed
 from geo_pipeline.orchestration.definition import Observer, RunControl
@@ -31,6 +33,7 @@ concurrency:
 """
 DAGSTER_FOLDER = "dagster"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_BARE_NAME = re.compile(r"(?<!\w)(?!(?:and|or|not|sinks|roots)\b)[A-Za-z_]\w*")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -95,13 +98,23 @@ def bring_up_to_date(
 
 
 def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | None) -> list[str]:
-    """The assets of a Dagster selection string, in the order of the lineage; all without one."""
+    """The assets of a Dagster selection string, in the order of the lineage.
+
+    Without one, all but those that are only made on demand. A bare name stands for the asset of that name, so that
+    `+name` is it and all that it stands on, as `+key:"name"` is in the UI.
+    """
     if selection is None:
-        return list(lineage.stages)
+        return lineage.everyday
+    words = selection if ":" in selection else _BARE_NAME.sub(r'key:"\g<0>"', selection)
     try:
-        chosen = dg.AssetSelection.from_string(selection).resolve(list(definitions.assets or []))  # type: ignore[arg-type]
+        chosen = dg.AssetSelection.from_string(words).resolve(list(definitions.assets or []))  # type: ignore[arg-type]
     except dg.DagsterInvalidSubsetError:
         chosen = set()
+    except DagsterInvalidAssetSelectionError as error:
+        raise ValueError(
+            f"found the selection {selection!r}, which Dagster cannot read ({error}); expected such as 'geocells', "
+            "'geocells+', '+benchmark_report' or 'a or b'"
+        ) from error
     names = {key.to_user_string() for key in chosen}
     if not names:
         raise ValueError(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.artifacts import ALL, Artifact, manifest, table
 from geo_pipeline.orchestration.code_versions import code_version
@@ -51,6 +51,7 @@ class Stage:
     - `outside()`: digest of what it reads from outside the home (the listing of the photographs), else None. It stands
       in the fingerprint of every key; a key that comes out as it was keeps its file (storage.py).
     - `make(step, keys)`: yields one Made per key, in the order of the keys, as soon as each is done.
+    - `on_demand`: only made when somebody asks for it by name or by its job; a plain run passes it over.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Stage:
     settings: object = None
     outside: Callable[[], str] | None = None
     heavy: bool = False
+    on_demand: bool = False
 
     @cached_property
     def code_version(self) -> str:
@@ -126,16 +128,15 @@ class Step:
         """A method's answers to a query set."""
         return self.table("predictions", f"{method}/{query_set}")
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, key: str = ALL) -> Path:
         """The folder of a finished checkpoint."""
-        return self.home.checkpoint(name)
+        return self.home.checkpoint(name, key)
 
-    def building(self) -> Path:
-        """The folder in which this stage makes its checkpoint or report.
+    def building(self, key: str = ALL) -> Path:
+        """The folder in which this stage makes the checkpoint or report of a key.
 
         Kept after a kill, so that training resumes.
         """
-        key = self.stage.keys[0]
         place = self.home.building_place(self.stage.outputs(key)[0], self._fingerprints[key])
         place.mkdir(parents=True, exist_ok=True)
         return place
@@ -166,9 +167,8 @@ class Step:
         parts = []
         self.listed("reference_gallery", "images")
         for key in self.listed("reference_gallery", "features"):
-            images, features = self.table("images", key, GALLERY_COLUMNS), self.table("features", key)
-            rows = pc.index_in(images["image_id"], features["image_id"].combine_chunks()).combine_chunks()
-            parts.append(images.append_column("feature", features["feature"].combine_chunks().take(rows)))
+            images = self.table("images", key, GALLERY_COLUMNS)
+            parts.append(with_column(images, self.table("features", key), "feature"))
         return pa.concat_tables(parts).combine_chunks()
 
     def reference_images(self, image_ids: Sequence[str]) -> pa.Table:

@@ -38,7 +38,10 @@ NEVER = "not made yet"
 
 @dataclass(frozen=True)
 class AssetState:
-    """One asset: its shards by state, its rows, what Dagster has recorded, and for each reason how many shards."""
+    """One asset: its shards by state, its rows, what Dagster has recorded, and for each reason how many shards.
+
+    `on_demand`: a plain run passes it over.
+    """
 
     asset: str
     title: str
@@ -50,11 +53,17 @@ class AssetState:
     materializations: int
     last: str | None
     why: Mapping[str, int]
+    on_demand: bool = False
 
     @property
     def state(self) -> State:
         """The worst state of a shard."""
         return "missing" if self.missing else "stale" if self.stale else "fresh"
+
+    @property
+    def never_asked_for(self) -> bool:
+        """Whether it is made on demand and nobody has asked for any of it."""
+        return self.on_demand and self.missing == self.shards
 
 
 def asset_states(lineage: Lineage, home: Home, instance: dg.DagsterInstance | None) -> list[AssetState]:
@@ -98,6 +107,7 @@ def _asset_state(freshness: Freshness, stage: Stage, instance: dg.DagsterInstanc
         materializations=count,
         last=None if last is None else datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds"),
         why=dict(why.most_common()),
+        on_demand=stage.on_demand,
     )
 
 
@@ -137,30 +147,40 @@ def to_json(profile: Profile, home: Home, states: Sequence[AssetState]) -> dict[
 
 
 def print_status(console: Console, profile: Profile, home: Home, states: Sequence[AssetState]) -> None:
-    """A table with one line per asset, and what to do next."""
+    """A table with one line per asset that was asked for, and what to do next."""
+    asked = [each for each in states if not each.never_asked_for]
     console.print(f"profile {profile.name}, seed {profile.seed}, home {home.root}", highlight=False, soft_wrap=True)
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
     # What a narrow terminal may shorten is the asset's name and the reason; a number cut short would be another number.
     shown.add_column("asset", no_wrap=True, min_width=24, ratio=3)
-    words = max((Text.from_markup(state_words(each)).cell_len for each in states), default=0)
+    words = max((Text.from_markup(state_words(each)).cell_len for each in asked), default=0)
     shown.add_column("state", no_wrap=True, min_width=words)
-    digits = max((len(f"{each.rows:,}") for each in states), default=1)
+    digits = max((len(f"{each.rows:,}") for each in asked), default=1)
     shown.add_column("rows", justify="right", no_wrap=True, min_width=digits)
     shown.add_column("recorded", justify="right", no_wrap=True, min_width=8)
     shown.add_column("last", no_wrap=True, min_width=12)
     shown.add_column("why", ratio=2)
-    for each in states:
+    for each in asked:
         why = ", ".join(name if each.shards == 1 else f"{name} ({count:,})" for name, count in each.why.items())
         last = datetime.fromisoformat(each.last).astimezone().strftime("%d %b %H:%M") if each.last else ""
         shown.add_row(each.asset, state_words(each), f"{each.rows:,}", f"{each.materializations:,}", last, why)
     console.print(shown)
-    waiting = sum(each.state != "fresh" for each in states)
+    everyday = [each for each in states if not each.on_demand]
+    waiting = sum(each.state != "fresh" for each in everyday)
     console.print(
-        f"{waiting} of {len(states)} assets are not up to date; `geo-pipeline run` makes what is missing or stale"
+        f"{waiting} of {len(everyday)} assets are not up to date; `geo-pipeline run` makes what is missing or stale"
         if waiting
-        else f"all {len(states)} assets are up to date",
+        else f"all {len(everyday)} assets are up to date",
         highlight=False,
     )
+    resting = [each for each in states if each.on_demand and each.state != "fresh"]
+    if resting:
+        console.print(
+            f"{len(resting)} more are made on demand (baselines, ablations, their comparison): "
+            f"`geo-pipeline run --select '+{resting[-1].asset}'`",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def state_words(state: AssetState) -> str:

@@ -21,10 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest, table
+from geo_pipeline.orchestration.artifacts import ALL, Artifact, checkpoint, manifest, table
 
 MARKER = "fingerprint.json"
 RESUME_FOLDER = "last"
+LOGS_FOLDER = "tensorboard"
+"""Event files in a checkpoint. They hold times and host names, so they are no part of its content."""
 CONFIRMED = ".confirmed"
 ROW_GROUP_ROWS = 2**20
 BINARY_ROW_GROUP_ROWS = 512
@@ -60,11 +62,13 @@ class Home:
             return self.root / "tables" / artifact.name / f"{artifact.key}.parquet"
         if artifact.kind == "manifest":
             return self.root / "manifests" / f"{artifact.name}.json"
-        return self.root / ("checkpoints" if artifact.kind == "checkpoint" else "reports") / artifact.name
+        folder = self.root / ("checkpoints" if artifact.kind == "checkpoint" else "reports") / artifact.name
+        return folder if artifact.key == ALL else folder / artifact.key
 
     def building_place(self, artifact: Artifact, fingerprint: str) -> Path:
         """The folder in which a checkpoint or report is being made; it survives a kill, so training resumes there."""
-        return self.root / "building" / f"{artifact.name}-{fingerprint[:16]}"
+        name = artifact.name if artifact.key == ALL else f"{artifact.name}-{artifact.key}"
+        return self.root / "building" / f"{name}-{fingerprint[:16]}"
 
     # What is there
 
@@ -182,13 +186,14 @@ class Home:
 
     # Folders: checkpoints and reports
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, key: str = ALL) -> Path:
         """The folder of a finished checkpoint."""
-        self.opened(checkpoint(name))
-        place = self.place(checkpoint(name))
+        artifact = checkpoint(name, key)
+        self.opened(artifact)
+        place = self.place(artifact)
         if not (place / MARKER).is_file():
             raise MissingArtifactError(
-                f"found no checkpoint {name}, expected one in the home; materialize `{name}` first"
+                f"found no checkpoint {artifact.label()}, expected one in the home; materialize `{name}` first"
             )
         return place
 
@@ -293,7 +298,8 @@ def _stored_folder(marker: str) -> Stored:
 
 def _folder_content(folder: Path) -> tuple[str, int]:
     hasher, count = hashlib.sha256(), 0
-    for path in sorted(item for item in folder.rglob("*") if item.is_file() and item.name != MARKER):
+    files = (item for item in folder.rglob("*") if item.is_file() and item.name != MARKER)
+    for path in sorted(item for item in files if item.relative_to(folder).parts[0] != LOGS_FOLDER):
         hasher.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}:".encode())
         with path.open("rb") as handle:
             while piece := handle.read(2**20):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from geo_pipeline.baselines.registry import BASELINES
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sources import absolute_place
 
@@ -35,6 +36,7 @@ class Choices:
     - `images`, `metadata`, `format`: the photographs, their metadata file, how they are to be read; paths are absolute.
     - `benchmarks`: query sets with photographs of their own.
     - `shards`: number of reference shards; `max_rejected`: share of photographs that may be rejected.
+    - `baselines`: names of the baselines that a plain run trains; empty: none.
     """
 
     profile: str | None = None
@@ -45,6 +47,7 @@ class Choices:
     benchmarks: tuple[BenchmarkFiles, ...] | None = None
     shards: int | None = None
     max_rejected: float | None = None
+    baselines: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "metadata"):
@@ -93,7 +96,9 @@ def remembered_choices(home: Path) -> Choices | None:
     try:
         known: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         benchmarks = tuple(BenchmarkFiles(**each) for each in known.pop("benchmarks", ())) or None
-        return Choices(**known, benchmarks=benchmarks)
+        baselines = known.pop("baselines", None)
+        named = None if baselines is None else tuple(str(name) for name in baselines)
+        return Choices(**known, benchmarks=benchmarks, baselines=named)
     except (ValueError, TypeError, AttributeError) as error:
         raise ProfileError(
             f"found {place} damaged ({error}), expected what `geo-pipeline run` wrote; delete it and run again with "
@@ -108,7 +113,7 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         return environment.get(f"GEO_PIPELINE_{name}") or None
 
     seed, shards, share = (said(name) for name in ("SEED", "SHARDS", "MAX_REJECTED"))
-    benchmarks = said("BENCHMARKS")
+    benchmarks, baselines = said("BENCHMARKS"), said("BASELINES")
     return Choices(
         profile=said("PROFILE"),
         seed=_whole("GEO_PIPELINE_SEED", seed),
@@ -118,7 +123,26 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         benchmarks=benchmarks_of(benchmarks.split(";")) if benchmarks else None,
         shards=_whole("GEO_PIPELINE_SHARDS", shards),
         max_rejected=_share("GEO_PIPELINE_MAX_REJECTED", share),
+        baselines=baselines_of(baselines) if baselines else None,
     )
+
+
+def baselines_of(text: str) -> tuple[str, ...]:
+    """Baselines as a user writes them: names separated by commas, `all`, or `none`.
+
+    Raises ProfileError for a name that no baseline has.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if names == ("none",):
+        return ()
+    if names == ("all",):
+        return tuple(BASELINES)
+    unknown = [name for name in names if name not in BASELINES]
+    if unknown or not names:
+        raise ProfileError(
+            f"found --baselines {text!r}, expected all, none, or some of {', '.join(BASELINES)}, separated by commas"
+        )
+    return names
 
 
 def benchmarks_of(texts: Sequence[str]) -> tuple[BenchmarkFiles, ...]:

@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 PROFILE_NAMES = ("sample", "photos", "paper")
 VARIABLES = tuple(
     f"GEO_PIPELINE_{name}"
-    for name in ("PROFILE", "SEED", "HOME", "IMAGES", "METADATA", "FORMAT", "BENCHMARKS", "SHARDS", "MAX_REJECTED")
+    for name in (
+        "PROFILE",
+        "SEED",
+        "HOME",
+        "IMAGES",
+        "METADATA",
+        "FORMAT",
+        "BENCHMARKS",
+        "SHARDS",
+        "MAX_REJECTED",
+        "BASELINES",
+    )
 )
 DEFAULT_HOME = Path("workspace")
 _NEED_METADATA = ("folder", "msgpack")
@@ -46,6 +57,8 @@ def named_profile(choices: Choices) -> Profile:
         profile = replace(profile, reference_shards=choices.shards)
     if choices.max_rejected is not None:
         profile = replace(profile, max_rejected_share=choices.max_rejected)
+    if choices.baselines is not None:
+        profile = replace(profile, everyday_baselines=choices.baselines)
     return _with_benchmarks(profile, choices.benchmarks) if choices.benchmarks else profile
 
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from geo_pipeline.baselines.config import BaselineConfig, every_baseline
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, TrainingConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.profiles.profile import Profile
@@ -36,6 +37,7 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
     return Profile(
         name="paper",
         statement=STATEMENT,
+        source_words="networks of the papers' size, trained on the photographs given",
         seed=seed,
         source=files,
         split=SplitConfig(),
@@ -49,6 +51,9 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         inference=InferenceConfig(),
         lvlm=lvlm,
         router=RouterConfig(lvlm=lvlm, seed=seed),
+        baselines=every_baseline(
+            lambda name, idea: BaselineConfig(name, training=TrainingConfig(seed=seed), idea=idea)
+        ),
         max_rejected_share=MAX_REJECTED_SHARE,
         compute=ComputeConfig(
             batch_rows=256,

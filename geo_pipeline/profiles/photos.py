@@ -27,6 +27,7 @@ def photos(files: FilesSpec | str | Path, seed: int = 0, shards: int | None = No
         sample(seed),
         name="photos",
         statement=STATEMENT,
+        source_words="few photographs, small networks pretrained on drawn planets",
         source=spec,
         split=SplitConfig.photographs(),
         reference_shards=count,

@@ -5,9 +5,11 @@ The values of each size stand in sample.py, photos.py and paper.py; no code bran
 
 from dataclasses import dataclass, field
 
+from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.earth.distance import DistanceKind
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
+from geo_pipeline.geosurge.ablations import ABLATIONS
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
@@ -25,10 +27,13 @@ class ProfileError(ValueError):
 class Profile:
     """One size of the pipeline.
 
-    - `statement`: one or two sentences for the report's reader on what data and networks these are.
+    - `statement`: one or two sentences for the report's reader on what data and networks these are; `source_words` the
+      same in a few words, for a column beside published results.
     - `reference_shards`: Dagster shards of the training and reference images; their number never follows from that of
       the images, so that images that are added move no others.
     - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
+    - `baselines`: how every baseline is trained, with its idea and without; `everyday_baselines` names those that a
+      plain run trains and reports, the others are trained on demand. `ablations`: variants of GeoSURGE, on demand.
     - `max_rejected_share`: more rejected photographs than this share fail the run (rejecting a whole shard always
       does).
     - `needs`: weights and class lists that must be there before a run.
@@ -49,6 +54,10 @@ class Profile:
     inference: InferenceConfig
     lvlm: LvlmConfig
     router: RouterConfig
+    baselines: tuple[BaselineConfig, ...]
+    everyday_baselines: tuple[str, ...] = ()
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    source_words: str = ""
     distance: DistanceKind = "great_circle"
     max_rejected_share: float = 0.05
     compute: ComputeConfig = field(default_factory=ComputeConfig)

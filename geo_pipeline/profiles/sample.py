@@ -1,7 +1,9 @@
 """The embedded sample: a drawn planet and small networks, for two CPU cores and a few minutes."""
 
 from dataclasses import replace
+from functools import partial
 
+from geo_pipeline.baselines.config import BaselineConfig, every_baseline
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
@@ -25,6 +27,7 @@ def sample(seed: int = 0) -> Profile:
     return Profile(
         name="sample",
         statement=STATEMENT,
+        source_words="a drawn planet, small networks trained on drawn planets",
         seed=seed,
         source=PlanetSpec(seed),
         split=SplitConfig.sample(),
@@ -38,6 +41,8 @@ def sample(seed: int = 0) -> Profile:
         inference=InferenceConfig.sample(),
         lvlm=LvlmConfig.sample(),
         router=RouterConfig.sample(seed=seed),
+        baselines=every_baseline(partial(BaselineConfig.sample, seed=seed)),
+        everyday_baselines=("lknn",),
         max_rejected_share=0.01,
         compute=ComputeConfig(batch_rows=64, actors=2, cpus=4, torch_threads=1, train_threads=2),
     )

@@ -128,12 +128,7 @@ def paired_difference(
     low, high: 95 % bootstrap over clusters. p: two-sided sign-flip test, the clusters' differences being as likely to
     have either sign when the methods are equally good; at least 1 / (replicates + 1).
     """
-    first, second = _checked(error_a_km), _checked(error_b_km)
-    if len(first) != len(second):
-        raise ScoreError(
-            f"found {len(first)} and {len(second)} errors; expected the same queries in the same order for both "
-            "methods; match them by image"
-        )
+    first, second = _paired(error_a_km, error_b_km)
     gain_N1 = (_hits(first, thresholds).mean(axis=1) - _hits(second, thresholds).mean(axis=1))[:, None]
     gain_C1, sizes_C = _by_cluster(gain_N1, clusters)
     low, high = np.quantile(_bootstrap(gain_C1, sizes_C, seed, replicates), [0.025, 0.975])
@@ -145,6 +140,36 @@ def paired_difference(
         signs = generator.choice((-1.0, 1.0), size=(min(_BLOCK, replicates - start), len(moving)))
         extreme += int((np.abs(signs @ moving) >= least_extreme).sum())
     return float(gain_N1.mean()), float(low), float(high), (extreme + 1) / (replicates + 1)
+
+
+def paired_by_threshold(
+    error_a_km: ArrayLike,
+    error_b_km: ArrayLike,
+    clusters: Sequence[object] | np.ndarray | None = None,
+    thresholds: Sequence[float] = THRESHOLDS_KM,
+    seed: int = 0,
+    replicates: int = 2000,
+) -> dict[float, tuple[float, float, float]]:
+    """(difference, low, high) of the accuracies of two methods at each threshold, a minus b, as fractions.
+
+    The same queries in the same order; low, high: 95 % bootstrap over clusters, as in `paired_difference`.
+    """
+    first, second = _paired(error_a_km, error_b_km)
+    gain_NK = _hits(first, thresholds) - _hits(second, thresholds)
+    gain_CK, sizes_C = _by_cluster(gain_NK, clusters)
+    low_K, high_K = np.quantile(_bootstrap(gain_CK, sizes_C, seed, replicates), [0.025, 0.975], axis=0)
+    rows = zip(thresholds, gain_NK.mean(axis=0), low_K, high_K, strict=True)
+    return {float(limit): (float(gain), float(low), float(high)) for limit, gain, low, high in rows}
+
+
+def _paired(error_a_km: ArrayLike, error_b_km: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    first, second = _checked(error_a_km), _checked(error_b_km)
+    if len(first) != len(second):
+        raise ScoreError(
+            f"found {len(first)} and {len(second)} errors; expected the same queries in the same order for both "
+            "methods; match them by image"
+        )
+    return first, second
 
 
 def _checked(error_km: ArrayLike) -> np.ndarray:

@@ -24,7 +24,7 @@ from geo_pipeline.scoring.report_numbers import (
     winners,
 )
 
-DOTS_PER_INCH = 160
+DOTS_PER_INCH, CURVES_ACROSS = 160, 4
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 
 # One colour per method wherever it appears. Blue is retrieval, orange is generation; chosen to stay apart for
@@ -74,10 +74,10 @@ def _png(figure: Figure) -> bytes:
 
 
 def accuracy_figure(inputs: ReportInputs, benchmark: str) -> bytes:
-    """Accuracy with its 95 % interval at every threshold, one marker per method, side by side."""
+    """Accuracy with its 95 % interval at every threshold, one marker per method, side by side; without baselines."""
     scores, limits = method_scores(inputs, benchmark), thresholds(inputs)
     names = [line.name for line in inputs.context.methods]
-    lines = [line for line in inputs.context.methods if line.name in scores]
+    lines = [line for line in inputs.context.methods if line.name in scores and not line.baseline]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.4, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -186,10 +186,15 @@ def _degrees(value: int, negative: str, positive: str) -> str:
 
 def curves_figure(curves: Mapping[str, pa.Table]) -> bytes:
     """Loss over steps, training and hold-out, one panel per checkpoint (at least one), in the order of their names."""
+    across = min(len(curves), CURVES_ACROSS)
+    down = -(-len(curves) // across)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 3.1), layout="constrained")
-        panels = figure.subplots(1, len(curves), squeeze=False)[0]
-        for axes, (name, table) in zip(panels, sorted(curves.items()), strict=True):
+        figure = Figure(figsize=(8.4, 3.1 * down), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False)
+        panels = grid.reshape(-1)
+        for empty in panels[len(curves) :]:
+            empty.set_visible(False)
+        for axes, (name, table) in zip(panels, sorted(curves.items()), strict=False):
             for split, colour, style in (("train", FAINT, "-"), ("holdout", METHOD_COLOURS["router"], "o-")):
                 part = table.filter(pc.equal(table.column("split"), split)).sort_by("step")
                 if part.num_rows:
@@ -200,5 +205,6 @@ def curves_figure(curves: Mapping[str, pa.Table]) -> bytes:
             axes.set_xlabel("Step")
             axes.grid(axis="y", color=GRID)
             axes.legend()
-        panels[0].set_ylabel("Loss")
+        for first in grid[:, 0]:
+            first.set_ylabel("Loss")
         return _png(figure)

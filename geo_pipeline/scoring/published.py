@@ -22,7 +22,7 @@ class PublishedRow:
     """One printed row. values: percent by threshold in km, without the thresholds that the paper leaves out ("-").
 
     printed: the same as text, with every printed digit. average: the row's printed mean, where there is one. note: what
-    is known to be odd about the row.
+    is known to be odd about the row. ours: the method or variant of this project that the row stands beside, or empty.
     """
 
     benchmark: str
@@ -33,6 +33,7 @@ class PublishedRow:
     average: float | None
     source: str
     note: str
+    ours: str = ""
 
     def agrees(self, threshold_km: float, percent: float) -> bool:
         """Whether a number of ours equals the printed one, within one unit of its last digit.
@@ -47,6 +48,16 @@ class PublishedRow:
 def published_rows(benchmark: str, metric: Metric = "accuracy") -> list[PublishedRow]:
     """The rows of one benchmark, in the papers' order; empty for a benchmark that neither paper reports."""
     return [row for row in _all_rows() if row.benchmark == benchmark and row.metric == metric]
+
+
+def ablation_rows() -> tuple[PublishedRow, ...]:
+    """GeoSURGE, Tables VI to VIII, all measured on IM2GPS; Table VIII in points over no fusion, as it is printed."""
+    return tuple(row for row in _all_rows() if row.metric in ("ablation_accuracy", "ablation_gain_points"))
+
+
+def counterparts() -> frozenset[str]:
+    """The names of our methods that stand beside a printed row on any benchmark."""
+    return frozenset(row.ours for row in _all_rows() if row.metric == "accuracy" and row.ours)
 
 
 @cache
@@ -66,4 +77,5 @@ def _row(record: dict[str, str]) -> PublishedRow:
         average=float(record["average"]) if record["average"] else None,
         source=f"{record['paper']}, {record['table']}",
         note=record["note"],
+        ours=record["ours"],
     )

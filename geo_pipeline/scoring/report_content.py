@@ -1,83 +1,33 @@
-"""The order and the words of a report, as blocks that know nothing of Markdown or HTML.
+"""The order and the words of the main report, as blocks that know nothing of Markdown or HTML.
 
 Holds what is said and when. Rows belong in `report_tables`, drawings in `figures`, spelling in `report_markdown` and
-`report_html`.
+`report_html`; published rows, protocol and examples have modules of their own.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
+from geo_pipeline.scoring.blocks import Block, FigureBlock, Heading, PageLink, Paragraph, TableBlock
+from geo_pipeline.scoring.example_page import PAGE, PAGE_TITLE
 from geo_pipeline.scoring.figures import accuracy_figure, curves_figure, routing_figure, winner_map
 from geo_pipeline.scoring.report_data import leaks, rejections, set_sizes
 from geo_pipeline.scoring.report_inputs import BenchmarkLine, ReportError, ReportInputs
 from geo_pipeline.scoring.report_numbers import method_scores, scored_benchmarks, thresholds, winners
+from geo_pipeline.scoring.report_protocol import protocol_blocks
+from geo_pipeline.scoring.report_published import published_blocks
 from geo_pipeline.scoring.report_tables import (
-    TextTable,
     accuracy_table,
     coverage_table,
     gain_table,
     georouting_table,
     leakage_table,
     overview_table,
-    published_table,
     quarantine_table,
     routing_table,
     set_title,
     split_table,
-    threshold_titles,
 )
 
 TITLE = "Geolocalization benchmark report"
-DISTANCES = {
-    "great_circle": "great circle on a sphere of radius 6371 km",
-    "wgs84": "geodesic on the WGS84 ellipsoid",
-}
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A section (level 2) or a part of one (level 3). `anchor` is unique in the report."""
-
-    level: int
-    text: str
-    anchor: str
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """Plain text; `lead` marks the statement at the top."""
-
-    text: str
-    lead: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Pairs of a name and its value."""
-
-    pairs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class TableBlock:
-    """A table under its caption."""
-
-    caption: str
-    table: TextTable
-
-
-@dataclass(frozen=True)
-class FigureBlock:
-    """A drawing; `name` becomes its file name, `alt` says in words what it shows, `draw` gives its PNG bytes."""
-
-    name: str
-    caption: str
-    alt: str
-    draw: Callable[[], bytes]
-
-
-Block = Heading | Paragraph | Facts | TableBlock | FigureBlock
 
 
 def report_blocks(inputs: ReportInputs) -> list[Block]:
@@ -92,8 +42,19 @@ def report_blocks(inputs: ReportInputs) -> list[Block]:
     blocks += _overview(inputs)
     for name in names:
         blocks += _benchmark(inputs, lines[name])
-    blocks += [*_routing(inputs, names), *_published(inputs, [lines[name] for name in names])]
-    return [*blocks, *_data(inputs), *_training(inputs), *_protocol(inputs)]
+    blocks += [*_routing(inputs, names), *_examples(inputs), *published_blocks(inputs, [lines[name] for name in names])]
+    return [*blocks, *_data(inputs), *_training(inputs), *protocol_blocks(inputs.context, thresholds(inputs))]
+
+
+def _examples(inputs: ReportInputs) -> list[Block]:
+    if not inputs.examples:
+        return []
+    good = sum(example.success for example in inputs.examples)
+    text = (
+        f"{good} answers near the true place and {len(inputs.examples) - good} far from it, each with its segmentation "
+        f"and the nearest reference image of the geocell. {inputs.context.statement}"
+    )
+    return [PageLink(PAGE_TITLE, text, PAGE)]
 
 
 def _counts(inputs: ReportInputs) -> str:
@@ -146,13 +107,16 @@ def _overview(inputs: ReportInputs) -> list[Block]:
 
 
 def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
-    count = next(iter(method_scores(inputs, line.name).values())).count
+    scores = method_scores(inputs, line.name)
+    count = next(iter(scores.values())).count
     blocks: list[Block] = [Heading(2, line.title, line.name)]
     blocks += [Paragraph(note) for note in line.notes]
+    left_out = any(method.baseline and method.name in scores for method in inputs.context.methods)
     blocks.append(
         FigureBlock(
             f"accuracy_{line.name}",
-            f"Accuracy on {line.title} with 95 % intervals.",
+            f"Accuracy on {line.title} with 95 % intervals."
+            + (" The baselines stand in the table alone." if left_out else ""),
             f"Accuracy of every method on {line.title} at every threshold; the table below holds the same numbers.",
             partial(accuracy_figure, inputs, line.name),
         )
@@ -197,22 +161,6 @@ def _routing(inputs: ReportInputs, names: list[str]) -> list[Block]:
     for name in routed:
         caption = f"{titles[name]}: routing accuracy in percent (right / eligible)."
         blocks.append(TableBlock(caption, routing_table(inputs, name)))
-    return blocks
-
-
-def _published(inputs: ReportInputs, lines: list[BenchmarkLine]) -> list[Block]:
-    shown = [line for line in lines if line.published and inputs.published.get(line.name)]
-    if not shown:
-        return []
-    blocks: list[Block] = [
-        Heading(2, "Published results", "published"),
-        Paragraph(
-            "As printed in the papers, in percent, not recomputed. Papers differ in distance, rounding, training data "
-            "and networks, and print different numbers for the same method; these rows are for orientation."
-        ),
-    ]
-    for line in shown:
-        blocks.append(TableBlock(line.title, published_table(inputs.published[line.name])))
     return blocks
 
 
@@ -273,26 +221,3 @@ def _training(inputs: ReportInputs) -> list[Block]:
         alt = f"Loss curves of {', '.join(sorted(curves))}."
         blocks.append(FigureBlock("loss_curves", "Loss over training steps.", alt, partial(curves_figure, curves)))
     return [Heading(2, "Training", "training"), *blocks] if blocks else []
-
-
-def _protocol(inputs: ReportInputs) -> list[Block]:
-    context = inputs.context
-    pairs = (
-        ("Profile", context.profile),
-        ("Seed", str(context.seed)),
-        ("Distance", DISTANCES.get(context.distance, context.distance)),
-        (
-            "Thresholds",
-            ", ".join(threshold_titles(thresholds(inputs))) + "; an error equal to the threshold is within it",
-        ),
-        ("Denominator", "every image of the benchmark; a failure counts as wrong, with an infinite error"),
-        ("Intervals", "95 % bootstrap over authors where they are known, else over images"),
-        ("Crops", context.crops),
-        ("Cell score", context.score_rule),
-    )
-    blocks: list[Block] = [
-        Heading(2, "Protocol and networks", "protocol"),
-        Facts(pairs),
-        Facts(tuple(context.models)),
-    ]
-    return blocks + [Paragraph(remark) for remark in context.remarks]

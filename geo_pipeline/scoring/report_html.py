@@ -1,14 +1,15 @@
-"""Blocks of a report as one HTML page that needs no other file: styles inline, figures embedded.
+"""Blocks as one HTML page that needs no other file: styles inline, figures embedded.
 
-Words belong in `report_content`.
+Words belong in the content of each report.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
 
-from geo_pipeline.scoring.report_content import TITLE, Block, Facts, FigureBlock, Heading, Paragraph, TableBlock
-from geo_pipeline.scoring.report_tables import TextTable
+from geo_pipeline.scoring.blocks import Block, Facts, FigureBlock, Heading, PageLink, Paragraph, TableBlock
+from geo_pipeline.scoring.text_table import TextTable
 
 STYLE = """
 :root { --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; --tint: #f5f7fa; --accent: #0b69a3; }
@@ -23,8 +24,8 @@ h2 { font-size: 1.35rem; line-height: 1.25; margin: 3.25rem 0 0.75rem; padding-t
 p { max-width: 46rem; margin: 0.6rem 0; }
 .lead { font-size: 1.1rem; color: var(--soft); margin-bottom: 1.25rem; }
 nav { display: flex; flex-wrap: wrap; gap: 0.35rem 1.1rem; font-size: 0.92rem; padding: 0.6rem 0; }
-nav a { color: var(--accent); text-decoration: none; }
-nav a:hover { text-decoration: underline; }
+a { color: var(--accent); text-decoration: none; }
+a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.38rem 0.5rem; text-align: right; vertical-align: baseline; }
@@ -34,6 +35,17 @@ th.words, td.words { text-align: left; }
 td.wraps { white-space: normal; }
 thead th { color: var(--soft); font-weight: 600; min-width: 3.9rem; max-width: 11rem;
   border-bottom: 1.5px solid var(--ink); vertical-align: bottom; }
+thead tr.groups th { text-align: center; max-width: none; color: var(--ink); border-bottom: 1px solid var(--line); }
+.stacked th, .stacked td { padding-left: 0.4rem; padding-right: 0.4rem; }
+.stacked th:first-child, .stacked td:first-child { padding-left: 0; }
+.stacked thead th { min-width: 0; }
+.stacked thead th:not(:first-child) { white-space: nowrap; }
+.stacked .range { display: block; font-size: 0.85em; white-space: nowrap; }
+.stacked .opens { padding-left: 1.6rem; }
+.stacked td.wraps { min-width: 15rem; }
+tbody tr.marked td { background: #eaf4fb; }
+tbody tr.marked td:first-child { box-shadow: -0.5rem 0 #eaf4fb; }
+h3 { font-size: 1.08rem; margin: 2rem 0 0.5rem; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
 tbody tr:hover td { background: var(--tint); }
 .range { color: var(--soft); font-size: 0.92em; }
@@ -58,20 +70,29 @@ dd { margin: 0; overflow-wrap: anywhere; }
 """.strip()
 
 
-def html_page(blocks: Sequence[Block], drawings: Mapping[str, bytes]) -> str:
-    """The whole report as one HTML text. drawings: the PNG bytes of every figure by its name."""
-    headings = [block for block in blocks if isinstance(block, Heading) and block.level == 2]
-    links = "\n".join(f'<a href="#{escape(h.anchor)}">{escape(h.text)}</a>' for h in headings)
+def html_page(
+    title: str, blocks: Sequence[Block], drawings: Mapping[str, bytes], back: tuple[str, str] | None = None
+) -> str:
+    """One page as one HTML text.
+
+    drawings: the PNG bytes of every figure by its name. back: title and file of the page that this one belongs to.
+    """
+    links = [f'<a href="{escape(back[1])}">← {escape(back[0])}</a>'] if back else []
+    for block in blocks:
+        if isinstance(block, Heading) and block.level == 2:
+            links.append(f'<a href="#{escape(block.anchor)}">{escape(block.text)}</a>')
+        elif isinstance(block, PageLink):
+            links.append(f'<a href="{escape(block.page)}.html">{escape(block.title)}</a>')
     leads = [block for block in blocks if isinstance(block, Paragraph) and block.lead]
     rest = [block for block in blocks if block not in leads]
-    contents = f'<nav aria-label="Contents">\n{links}\n</nav>'
+    contents = '<nav aria-label="Contents">\n' + "\n".join(links) + "\n</nav>"
     above, below = ([_block(block, drawings) for block in part] for part in (leads, rest))
     body = "\n".join([*above, contents, *below])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{TITLE}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n<main>\n<h1>{TITLE}</h1>\n"
-        f"{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -90,34 +111,49 @@ def _block(block: Block, drawings: Mapping[str, bytes]) -> str:
             data = base64.b64encode(drawings[name]).decode("ascii")
             image = f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
             return f"<figure>\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
+        case PageLink(title, text, page):
+            link = f'<a href="{escape(page)}.html">Open this page</a>'
+            return f"<h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n<p>{link}</p>"
 
 
 def html_table(table: TextTable, caption: str) -> str:
-    """A table with its caption; what stands in brackets (an interval, a count) is set softer."""
+    """A table with its caption; what stands in brackets behind a number (an interval, a count) is set softer."""
     head = "".join(
         f'<th scope="col"{_kind(table, at, name)}>{escape(name)}</th>' for at, name in enumerate(table.columns)
     )
+    groups = "".join(
+        f'<th scope="colgroup" colspan="{width}">{escape(title)}</th>' if title else f'<td colspan="{width}"></td>'
+        for title, width in table.groups
+    )
+    start = '<table class="stacked">' if table.dense else "<table>"
+    above = f'<tr class="groups">{groups}</tr>\n' if groups else ""
+    stressed = table.emphasis | {(row, 0) for row in table.marked}
     rows = []
     for row, cells in enumerate(table.rows):
         shown = [
-            f"<td{_kind(table, at, cell)}>{_cell(cell, stressed=(row, at) in table.emphasis)}</td>"
+            f"<td{_kind(table, at, cell)}>{_cell(cell, (row, at) in stressed, at in table.left)}</td>"
             for at, cell in enumerate(cells)
         ]
-        rows.append(f"<tr>{''.join(shown)}</tr>")
+        opening = '<tr class="marked">' if row in table.marked else "<tr>"
+        rows.append(f"{opening}{''.join(shown)}</tr>")
     body = "\n".join(rows)
     return (
-        f'<figure>\n<figcaption>{escape(caption)}</figcaption>\n<div class="scroll">\n<table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
+        f'<figure>\n<figcaption>{escape(caption)}</figcaption>\n<div class="scroll">\n{start}\n'
+        f"<thead>{above}<tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n</figure>"
     )
 
 
 def _kind(table: TextTable, column: int, text: str) -> str:
-    if column not in table.left:
-        return ""
-    return ' class="words wraps"' if len(text) > 32 else ' class="words"'
+    """The class of a cell: words, words that wrap, the first column of a group other than the first group."""
+    kinds = []
+    if column in table.left:
+        kinds += ["words", "wraps"] if len(text) > 32 else ["words"]
+    if column in accumulate(width for _, width in table.groups):
+        kinds.append("opens")
+    return f' class="{" ".join(kinds)}"' if kinds else ""
 
 
-def _cell(text: str, stressed: bool) -> str:
-    value, opening, rest = text.partition(" (")
+def _cell(text: str, stressed: bool, words: bool) -> str:
+    value, opening, rest = (text, "", "") if words else text.partition(" (")
     range_ = f' <span class="range">({escape(rest)}</span>' if opening else ""
     return (f"<strong>{escape(value)}</strong>" if stressed else escape(value)) + range_

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.scoring.accuracy import errors_km
+from geo_pipeline.scoring.examples import Example
 from geo_pipeline.scoring.published import PublishedRow
+from geo_pipeline.scoring.run_options import RunOptions
 
 JUDGED_SCHEMA = pa.schema(
     [
@@ -38,11 +40,15 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True)
 class MethodLine:
-    """One method as the report names it. `paradigm` is `retrieval`, `generation`, `router`, `guess` or `oracle`."""
+    """One method as the report names it. `paradigm` is `retrieval`, `generation`, `router`, `guess` or `oracle`.
+
+    A `baseline` stands in the tables, not in the figure of all methods, which would be too crowded to read.
+    """
 
     name: str
     title: str
     paradigm: str
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class ReportContext:
     `statement` is one or two plain sentences for a stranger (for example "A drawn planet, not the Earth. The networks
     are small and trained on drawn planets."). `models` pairs a role with a model's name. `methods` and `benchmarks`
     stand in the order of the report. Images whose perceptual hashes differ in at most `near_bits` bits are near-equal.
+    `source` says in a few words, for the source column beside published rows, what data and which networks these are
+    (empty: the statement stands there). `options` are all other options of the run.
     """
 
     profile: str
@@ -75,6 +83,8 @@ class ReportContext:
     score_rule: str = "log_softmax"
     near_bits: int = 6
     remarks: tuple[str, ...] = ()
+    source: str = ""
+    options: RunOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class ReportInputs:
     coverage: the table of that name.
     census, leakage: the tables of those names.
     published: rows of papers per benchmark; only those of published benchmarks are shown.
+    examples: successes and failures for a page of their own (`examples`); without any there is no such page.
     """
 
     context: ReportContext
@@ -100,15 +111,21 @@ class ReportInputs:
     georouting: pa.Table | None = None
     training_curves: Mapping[str, pa.Table] = field(default_factory=dict)
     published: Mapping[str, tuple[PublishedRow, ...]] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """Where a report lies: `report.md`, the self-contained `index.html`, and the figures that the Markdown shows."""
+    """Where a report lies: `report.md`, the self-contained `index.html`, and the figures that the Markdown shows.
+
+    examples: the self-contained `examples.html` where there are examples, with `examples.md` beside it; its figures are
+    among `figures`.
+    """
 
     markdown: Path
     html: Path
     figures: tuple[Path, ...]
+    examples: Path | None = None
 
 
 def judge(benchmark: str, predictions: pa.Table, truth: pa.Table, distance: str = "great_circle") -> pa.Table:

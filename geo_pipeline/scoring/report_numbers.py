@@ -6,20 +6,39 @@ computing a score belongs in `accuracy` and `routing`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.scoring.accuracy import paired_difference
-from geo_pipeline.scoring.report_inputs import ReportError, ReportInputs
+from geo_pipeline.scoring.report_inputs import ReportContext, ReportError, ReportInputs
 from geo_pipeline.scoring.routing import share_of_gap_closed
 
 PARADIGMS = ("retrieval", "generation")
 ORACLE = "oracle"
 LEAST_GAP = 0.01
 """Below one point between the better paradigm and the oracle, a share of that gap is noise and is not shown."""
+
+
+class Scored(Protocol):
+    """What every report compares: methods and benchmarks by name, their scores, their judged predictions."""
+
+    @property
+    def context(self) -> ReportContext:
+        """The names, in the order of the report."""
+        ...
+
+    @property
+    def scores(self) -> pa.Table:
+        """The table of that name."""
+        ...
+
+    @property
+    def judged(self) -> pa.Table:
+        """Predictions beside the truth, JUDGED_SCHEMA."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ class Gain:
     sent_to_generation: float
 
 
-def scored_benchmarks(inputs: ReportInputs) -> list[str]:
+def scored_benchmarks(inputs: Scored) -> list[str]:
     """Names of the benchmarks that have scores, in the order of the context."""
     present = set(inputs.scores.column("benchmark").to_pylist())
     named = [line.name for line in inputs.context.benchmarks]
@@ -66,7 +85,7 @@ def scored_benchmarks(inputs: ReportInputs) -> list[str]:
     return [name for name in named if name in present]
 
 
-def method_scores(inputs: ReportInputs, benchmark: str) -> dict[str, MethodScore]:
+def method_scores(inputs: Scored, benchmark: str) -> dict[str, MethodScore]:
     """The scores of one benchmark by method, in the order of the context; methods without scores are left out."""
     by_method: dict[str, list[dict[str, Any]]] = {}
     for row in rows_where(inputs.scores, benchmark=benchmark):
@@ -93,7 +112,7 @@ def _method_score(rows: list[dict[str, Any]]) -> MethodScore:
     )
 
 
-def thresholds(inputs: ReportInputs) -> list[float]:
+def thresholds(inputs: Scored) -> list[float]:
     """The thresholds of the score table in km, ascending."""
     values: list[float] = sorted(set(inputs.scores.column("threshold_km").to_pylist()))
     return values
@@ -108,11 +127,28 @@ def rows_where(table: pa.Table, **equal: str) -> list[dict[str, Any]]:
     return rows
 
 
-def judged_of(inputs: ReportInputs, benchmark: str, method: str) -> pa.Table:
+def judged_of(inputs: Scored, benchmark: str, method: str) -> pa.Table:
     """Judged predictions of one method on one benchmark, ordered by image, so that methods stand row by row."""
     judged = inputs.judged
     keep = pc.and_(pc.equal(judged.column("benchmark"), benchmark), pc.equal(judged.column("method"), method))
     return judged.filter(keep).sort_by("image_id")
+
+
+def paired_errors(
+    inputs: Scored, benchmark: str, first: str, second: str
+) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+    """The errors in km of two methods on the same images, row by row, and the images' authors.
+
+    Raises ReportError where the judged predictions are not of the same images.
+    """
+    mine, other = judged_of(inputs, benchmark, first), judged_of(inputs, benchmark, second)
+    if mine.num_rows == 0 or mine.column("image_id").to_pylist() != other.column("image_id").to_pylist():
+        raise ReportError(
+            f"found {mine.num_rows} judged predictions of {first} and {other.num_rows} of {second} on {benchmark}; "
+            "expected the same images for both; build the judged table with `judge` from every method's predictions"
+        )
+    errors = [table.column("error_km").to_numpy() for table in (mine, other)]
+    return errors[0], errors[1], mine.column("author").to_pylist()
 
 
 def router_gain(inputs: ReportInputs, benchmark: str, router: str) -> Gain | None:
@@ -121,18 +157,13 @@ def router_gain(inputs: ReportInputs, benchmark: str, router: str) -> Gain | Non
     if not {router, ORACLE, *PARADIGMS} <= set(scores):
         return None
     better = max(PARADIGMS, key=lambda name: scores[name].mean_accuracy)
-    mine, other = judged_of(inputs, benchmark, router), judged_of(inputs, benchmark, better)
-    if mine.num_rows == 0 or mine.column("image_id").to_pylist() != other.column("image_id").to_pylist():
-        raise ReportError(
-            f"found {mine.num_rows} judged predictions of {router} and {other.num_rows} of {better} on {benchmark}; "
-            "expected the same images for both; build the judged table with `judge` from every method's predictions"
-        )
-    first, second = (table.column("error_km").to_numpy() for table in (mine, other))
-    difference, low, high, p_value = paired_difference(first, second, clusters=mine.column("author").to_pylist())
+    first, second, authors = paired_errors(inputs, benchmark, router, better)
+    difference, low, high, p_value = paired_difference(first, second, clusters=authors)
     means = [scores[name].mean_accuracy for name in (router, *PARADIGMS, ORACLE)]
     gap = means[-1] - max(means[1:-1])
     closed = share_of_gap_closed(*means) if gap >= LEAST_GAP else None
-    sent = [choice == "generation" for choice in mine.column("chosen").to_pylist()]
+    chosen = judged_of(inputs, benchmark, router).column("chosen").to_pylist()
+    sent = [choice == "generation" for choice in chosen]
     return Gain(better, difference, low, high, p_value, closed, float(np.mean(sent)))
 
 

@@ -1,16 +1,15 @@
 """Numbers of the report as rows of text: percent with one decimal, intervals, counts.
 
-Holds the formatting of every table once, for Markdown, HTML and the terminal alike. Order and words around the tables
-belong in `report_content`; reading the numbers belongs in `report_numbers`.
+Holds the rows of the main report's tables once, for Markdown, HTML and the terminal alike. Order and words around them
+belong in `report_content`, reading the numbers in `report_numbers`, spelling a number in `text_table`, rows of papers
+in `report_published`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from geo_pipeline.scoring.published import PublishedRow
 from geo_pipeline.scoring.report_data import leaks, rejections, set_sizes
 from geo_pipeline.scoring.report_inputs import ReportInputs
 from geo_pipeline.scoring.report_numbers import (
@@ -22,38 +21,18 @@ from geo_pipeline.scoring.report_numbers import (
     scored_benchmarks,
     thresholds,
 )
+from geo_pipeline.scoring.text_table import (
+    NOT_KNOWN,
+    TextTable,
+    kilometres,
+    p_value_text,
+    percent,
+    percent_with_interval,
+    points,
+    threshold_titles,
+)
 
-NOT_KNOWN = "–"
 SET_TITLES = {"train": "Training", "holdout": "Hold-out", "router_queries": "Router queries"}
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """A table ready to print. `emphasis` holds (row, column) of cells to stress; columns in `left` are words."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    left: frozenset[int] = frozenset({0})
-    emphasis: frozenset[tuple[int, int]] = frozenset()
-
-
-def percent(fraction: float | None) -> str:
-    """One decimal, without the sign: 0.4296 is `43.0`."""
-    return NOT_KNOWN if fraction is None or np.isnan(fraction) else f"{100 * fraction:.1f}"
-
-
-def kilometres(value: float) -> str:
-    """A distance for reading: `0.42`, `12`, `1,234`; `∞` where at least half of the images failed."""
-    if np.isnan(value):
-        return NOT_KNOWN
-    if np.isinf(value):
-        return "∞"
-    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
-
-
-def threshold_titles(values: Sequence[float]) -> tuple[str, ...]:
-    """`25 km` for 25.0."""
-    return tuple(f"{value:g} km" for value in values)
 
 
 def _titles(inputs: ReportInputs) -> dict[str, str]:
@@ -84,7 +63,7 @@ def accuracy_table(inputs: ReportInputs, benchmark: str) -> TextTable:
     scores, limits, titles = method_scores(inputs, benchmark), thresholds(inputs), _titles(inputs)
     rows = []
     for name, score in scores.items():
-        cells = [f"{percent(score.accuracy[k])} ({percent(score.low[k])}–{percent(score.high[k])})" for k in limits]
+        cells = [percent_with_interval(score.accuracy[k], score.low[k], score.high[k]) for k in limits]
         mean, median = percent(score.mean_accuracy), kilometres(score.median_km)
         rows.append((titles[name], *cells, mean, median, str(score.failures)))
     columns = ("Method", *threshold_titles(limits), "Mean", "Median, km", "Failed")
@@ -128,11 +107,20 @@ def gain_table(inputs: ReportInputs) -> TextTable:
             gain = router_gain(inputs, benchmark, line.name) if line.paradigm == "router" else None
             if gain is None:
                 continue
-            difference = f"{100 * gain.difference:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+            difference = points(gain.difference, gain.low, gain.high)
             closed = NOT_KNOWN if gain.closed is None else f"{100 * gain.closed:.0f}"
-            p_value = "< 0.001" if gain.p_value < 0.001 else f"{gain.p_value:.3f}"
             sent = percent(gain.sent_to_generation)
-            rows.append((shown[benchmark], line.title, titles[gain.better], difference, p_value, closed, sent))
+            rows.append(
+                (
+                    shown[benchmark],
+                    line.title,
+                    titles[gain.better],
+                    difference,
+                    p_value_text(gain.p_value),
+                    closed,
+                    sent,
+                )
+            )
     columns = (
         "Benchmark",
         "Router",
@@ -225,18 +213,3 @@ def georouting_table(table: pa.Table) -> TextTable:
     share = percent(float(np.mean(label[trainable] == 1)) if trainable.any() else None)
     rows = ((f"{table.num_rows:,}", f"{int(trainable.sum()):,}", share),)
     return TextTable(("Queries", "Used in training", "Generation is nearer, %"), rows, left=frozenset())
-
-
-def published_table(rows: Sequence[PublishedRow]) -> TextTable:
-    """Rows of papers digit by digit as they are printed there, with their source and what is odd about them.
-
-    A row that a paper leaves empty is left out.
-    """
-    rows = [row for row in rows if row.printed]
-    limits = sorted({limit for row in rows for limit in row.printed})
-    cells = []
-    for row in rows:
-        source = f"{row.source}; {row.note}" if row.note else row.source
-        cells.append((row.method, *(row.printed.get(limit, NOT_KNOWN) for limit in limits), source))
-    columns = ("Method", *threshold_titles(limits), "Source")
-    return TextTable(columns, tuple(cells), left=frozenset({0, len(columns) - 1}))

@@ -56,11 +56,19 @@ def test_the_papers_constants():
         lambda: TrainingConfig(symmetric=True, micro_batch=8),
         lambda: InferenceConfig(score="product"),
         lambda: GeoSurgeConfig(depth=0),
+        lambda: GeoSurgeConfig(geography="grid"),
+        lambda: GeoSurgeConfig(geography="classifier", training=TrainingConfig(loss="naive")),
+        lambda: GeoSurgeConfig(geography="classifier", training=TrainingConfig(symmetric=True)),
     ],
 )
 def test_impossible_values_are_refused(make):
     with pytest.raises(ConfigError, match=r"expected|would not fit|needs"):
         make()
+
+
+def test_what_shapes_the_contrastive_objective_is_refused_for_a_classifier_by_name():
+    with pytest.raises(ConfigError, match=r"'classifier' with training.loss 'naive'.*cross-entropy.*defaults"):
+        GeoSurgeConfig(geography="classifier", training=TrainingConfig(loss="naive"))
 
 
 def test_configurations_load_without_torch():

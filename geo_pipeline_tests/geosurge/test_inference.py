@@ -8,6 +8,9 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.checkpoint import CheckpointError
 from geo_pipeline.geosurge.inference import CellPredictor
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.scores import combine, partition_scores
+from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
 def test_cell_predictions_find_the_town(trained, featured, inference):
@@ -41,3 +44,33 @@ def test_features_of_another_width_are_refused(trained, featured, inference):
         CellPredictor(trained.checkpoint, inference, "cpu")(
             featured.set_column(featured.column_names.index("feature"), "feature", short)
         )
+
+
+def combined(geography, features_BD, ancestors_FP, score):
+    """The finest cells' scores by way of every partition's."""
+    scales = [geography.scale(p) for p in range(ancestors_FP.shape[1])]
+    scores_BF = combine(partition_scores(geography.cosines(features_BD), scales, score), ancestors_FP, score)
+    return scores_BF.log_softmax(dim=1) if score == "log_softmax" else scores_BF
+
+
+@pytest.mark.parametrize("score", ["log_softmax", "cosine_product", "shifted"])
+def test_scores_of_the_finest_cells_are_those_of_all_partitions_combined(trained, featured, inference, score):
+    geography = GeoSurge.from_pretrained(trained.checkpoint, device="cpu").requires_grad_(False).geography
+    scorer = CellPredictor(trained.checkpoint, replace(inference, score=score), "cpu").scorer
+    features_BD = scorer.features(featured)
+    expected_BF = combined(geography, features_BD, scorer.ancestors_FP, score)
+    np.testing.assert_allclose(scorer.finest(features_BD), expected_BF, rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_with_classifiers_is_scored_by_their_logits(tmp_path, clip_dir, featured, inference):
+    model = GeoSurge(replace(tiny_geosurge.config(clip_dir), geography="classifier"), tiny_geosurge.hierarchy())
+    for bias in model.requires_grad_(False).geography.biases:
+        bias.normal_()
+    model.save_pretrained(tmp_path / "checkpoint")
+    scorer = CellPredictor(tmp_path / "checkpoint", inference, "cpu").scorer
+    features_BD = scorer.features(featured)
+    np.testing.assert_allclose(
+        scorer.parts(features_BD)[1], model.geography.logits(features_BD)[1].log_softmax(1), rtol=1e-5, atol=1e-5
+    )
+    expected_BF = combined(model.geography, features_BD, scorer.ancestors_FP, "log_softmax")
+    np.testing.assert_allclose(scorer.finest(features_BD), expected_BF, rtol=1e-5, atol=1e-5)

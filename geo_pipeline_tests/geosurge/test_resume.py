@@ -41,6 +41,18 @@ def test_a_state_comes_back_bit_for_bit(tmp_path):
             assert torch.equal(value, fresh_optimizer.state[fresh[name]][key])
 
 
+def test_a_state_that_was_only_half_written_is_not_looked_at(tmp_path):
+    """Killed while it writes, a run leaves the file beside the good one."""
+    parameters, optimizer = two_steps()
+    save_state(tmp_path, Progress("mine", step=2), parameters, optimizer)
+    (tmp_path / f".{STATE}.new").write_bytes((tmp_path / STATE).read_bytes()[:100])
+    found = load_state(tmp_path, "mine", parameters, optimizer)
+    assert found is not None
+    assert found.step == 2
+    save_state(tmp_path, Progress("mine", step=3), parameters, optimizer)
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]
+
+
 def test_no_state_is_none_and_a_damaged_one_is_refused(tmp_path):
     parameters, optimizer = two_steps()
     assert load_state(tmp_path, "mine", parameters, optimizer) is None

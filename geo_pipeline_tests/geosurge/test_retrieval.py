@@ -3,11 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.inference import feature_matrix
-from geo_pipeline.geosurge.retrieval import NO_REFERENCE, EmptyGalleryError, RetrievalPredictor
+from geo_pipeline.geosurge.retrieval import BLOCK, NO_REFERENCE, EmptyGalleryError, RetrievalPredictor
+from geo_pipeline.geosurge.scores import combine
 
 
 def test_retrieval_gives_candidates_best_first(trained, featured, gallery, inference):
@@ -99,3 +101,85 @@ def test_weights_of_the_two_parts_matter(trained, featured, gallery, inference):
 def test_an_empty_gallery_is_one_clear_error(trained, gallery, inference):
     with pytest.raises(EmptyGalleryError, match="no reference image"):
         RetrievalPredictor(trained.checkpoint, inference, gallery.slice(0, 0), "cpu")
+
+
+def repeated(gallery, count, **columns):
+    """`count` references that repeat the gallery, each with an id, bytes and look of its own."""
+    rng = np.random.default_rng(5)
+    table = gallery.take(np.arange(count) % len(gallery))
+    fresh = {
+        "image_id": pa.array([f"reference-{row}" for row in range(count)]),
+        "sha256": pa.array([f"{row:x}" for row in range(count)]),
+        "phash": pa.array(rng.integers(-(2**62), 2**62, count)),
+        **columns,
+    }
+    for name, column in fresh.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+@pytest.fixture
+def two_blocks_and_a_bit(gallery):
+    """More references than two blocks, many of them where no partition has a cell."""
+    rng = np.random.default_rng(6)
+    count = 2 * BLOCK + 7
+    vectors = pa.array(rng.normal(size=(count, 24)).astype(np.float32).ravel())
+    features = pa.ListArray.from_arrays(pa.array(np.arange(count + 1, dtype=np.int32) * 24), vectors)
+    lat_deg = gallery["lat_deg"].to_numpy()[np.arange(count) % len(gallery)]
+    lat_deg = np.where(rng.random(count) < 0.3, rng.uniform(-80, -60, count), lat_deg)
+    return repeated(gallery, count, feature=features, lat_deg=pa.array(lat_deg))
+
+
+def test_a_gallery_scored_by_blocks_gives_the_scores_of_the_whole(trained, featured, inference, two_blocks_and_a_bit):
+    queries, large = featured.slice(30, 3), two_blocks_and_a_bit
+    predictor = RetrievalPredictor(trained.checkpoint, inference, large, "cpu")
+    rows_NP = predictor.scorer.hierarchy.assign(large["lat_deg"].to_numpy(), large["lon_deg"].to_numpy())
+    assert (rows_NP < 0).any()
+    assert (rows_NP >= 0).all(axis=1).any()
+    parts = predictor.scorer.parts(predictor.scorer.features(queries))
+    cells_BN = combine(parts, torch.from_numpy(rows_NP).long(), inference.score)
+    unit_BD, unit_ND = (
+        vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for vectors in (feature_matrix(queries), feature_matrix(large))
+    )
+    expected_BN = cells_BN.numpy() + unit_BD @ unit_ND.T / 0.07
+    scores_BN = predictor.scores(queries).numpy()
+    np.testing.assert_allclose(scores_BN, expected_BN, rtol=1e-5, atol=1e-5)
+    best = np.argsort(-scores_BN, axis=1, kind="stable")[:, :5]
+    ids = np.asarray(large["image_id"].to_pylist())
+    assert predictor(queries)["candidate_ids"].to_pylist() == ids[best].tolist()
+
+
+def test_of_equal_references_the_earliest_wins_however_many_there_are(trained, featured, inference, gallery):
+    """More of them than the shortlist holds, at the end of one block and the start of the next."""
+    count = BLOCK + 100
+    vectors = np.zeros((count, 24), np.float32)
+    vectors[:, 0], vectors[BLOCK - 50 :, 0], vectors[BLOCK - 50 :, 1] = 1, 0, 1  # exact in every order of summing
+    features = pa.ListArray.from_arrays(pa.array(np.arange(count + 1, dtype=np.int32) * 24), pa.array(vectors.ravel()))
+    same = (
+        pa.array(np.full(count, gallery["lat_deg"][0].as_py())),
+        pa.array(np.full(count, gallery["lon_deg"][0].as_py())),
+    )
+    authors = pa.array([f"somebody-{row}" for row in range(count)])
+    large = repeated(gallery, count, feature=features, lat_deg=same[0], lon_deg=same[1], author=authors)
+    asked = np.zeros((1, 24), np.float32)
+    asked[0, 1] = 1
+    query = featured.slice(0, 1).set_column(
+        featured.column_names.index("feature"), "feature", pa.array(asked.tolist(), pa.list_(pa.float32()))
+    )
+    (found,) = RetrievalPredictor(trained.checkpoint, inference, large, "cpu")(query)["candidate_ids"].to_pylist()
+    assert found == [f"reference-{row}" for row in range(BLOCK - 50, BLOCK - 45)]
+
+
+def test_a_longer_list_for_one_query_leaves_the_others_alone(trained, featured, gallery, inference):
+    """All but the last references are bytes of the first query: only that one has to look further."""
+    table = gallery.to_pylist()
+    for row in table[:-3]:
+        row["sha256"] = featured["sha256"][35].as_py()
+    changed = pa.Table.from_pylist(table, gallery.schema)
+    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=2), changed, "cpu")
+    queries = featured.slice(34, 4)
+    answered = predictor(queries)["candidate_ids"].to_pylist()
+    for query in range(4):
+        assert answered[query] == brute_force(predictor, queries, changed, query)[:2]
+    assert set(answered[1]) <= set(changed["image_id"].to_pylist()[-3:])

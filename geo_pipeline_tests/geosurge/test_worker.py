@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -31,3 +33,14 @@ def test_an_image_without_a_map_stops_the_worker_by_name(trained, rows):
         FeatureWorker(trained.checkpoint, device="cpu")(
             rows.drop_columns("class_map_png").append_column("class_map_png", column)
         )
+
+
+def test_a_model_trained_in_half_precision_is_read_in_it(trained, rows, featured, tmp_path):
+    shutil.copytree(trained.checkpoint, tmp_path / "half")
+    card = (tmp_path / "half" / "card.json").read_text()
+    assert '"precision": "fp32"' in card
+    (tmp_path / "half" / "card.json").write_text(card.replace('"precision": "fp32"', '"precision": "bf16"'))
+    found = feature_matrix(FeatureWorker(tmp_path / "half", device="cpu")(rows.slice(0, 8)))
+    exact = feature_matrix(featured)[:8]
+    difference = np.abs(found - exact).max()
+    assert 1e-5 < difference < 0.02, "float32 steps are far below 1e-5, those of bfloat16 above"

@@ -1,4 +1,7 @@
-"""A GeoSURGE that fits in a test: a random CLIP tower of 28 px, forty images of four towns, three partitions."""
+"""A GeoSURGE that fits in a test: a random CLIP tower of 28 px, forty images of four towns, three partitions.
+
+And images that can end a training between any two of its steps.
+"""
 
 import io
 import json
@@ -15,6 +18,9 @@ from safetensors.torch import save_file
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 from geo_pipeline.geosurge.config import FusionConfig, GeoSurgeConfig, TrainingConfig, VisionConfig
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.pairs import TrainingPairs
+from geo_pipeline.geosurge.training import Trainer, TrainingResult
 
 TOWNS = ((48.9, 2.3), (40.4, -3.7), (35.7, 139.7), (-33.9, 151.2))
 SIDE = 32
@@ -98,3 +104,26 @@ def config(clip: Path, blocks: int = 2, **training: object) -> GeoSurgeConfig:
         training=TrainingConfig(**chosen),  # type: ignore[arg-type]
         embedding_dim=24,
     )
+
+
+class WatchedPairs(TrainingPairs):
+    """Training images that call `before(epoch)` ahead of every batch of training; it may end the run."""
+
+    def __init__(self, images, segmentations, vision, training, before):
+        super().__init__(images, segmentations, vision, training)
+        self.before = before
+
+    def prefetched(self, requests, epoch):
+        for found in super().prefetched(requests, epoch):
+            if epoch is not None:
+                self.before(epoch)
+            yield found
+
+
+def train_watched(files: tuple[Path, Path, Path], config: GeoSurgeConfig, out: Path, report, before) -> TrainingResult:
+    """What `training.train` does with images, segmentations and geocells, over `WatchedPairs`."""
+    torch.manual_seed(config.training.seed)
+    images, segmentations, geocells = files
+    pairs = WatchedPairs([images], [segmentations], config.vision, config.training, before)
+    model = GeoSurge(config, Hierarchy.from_table(pq.read_table(geocells)))
+    return Trainer(model, pairs, out, report).run()

@@ -15,10 +15,13 @@ from geo_pipeline.methods.router import router_inputs, top_references
 from geo_pipeline.orchestration.assembly import assemble
 from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
 
+BASELINES = ["lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
 EXPECTED = [
     "densest_cell",
+    *(f"{name}{ending}" for name in BASELINES for ending in ("", "_without_idea")),
     "geosurge",
     "retrieval",
     "generation",
@@ -66,6 +69,30 @@ def test_a_new_method_and_a_new_benchmark_appear_by_registering_them():
         key.to_user_string() for key in made.definitions.resolve_asset_graph().get_all_asset_keys()
     }
     assert assembled().lineage.stages["benchmark_scores"].code_version != stages["benchmark_scores"].code_version
+
+
+def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_on_demand():
+    few, all_of_them = (assembled(everyday_baselines=names).lineage for names in (("isns",), tuple(BASELINES)))
+    assert {name for name in few.everyday if few.stages[name].group == "baselines"} == {
+        f"isns{ending}_{what}" for ending in ("", "_without_idea") for what in ("checkpoint", "predictions")
+    }
+    assert list(few.stages) == list(all_of_them.stages)
+    assert set(all_of_them.everyday) - set(few.everyday) == {
+        f"{name}{ending}_{what}"
+        for name in BASELINES if name != "isns"
+        for ending in ("", "_without_idea")
+        for what in ("checkpoint", "predictions")
+    }  # fmt: skip
+    for lineage in (few, all_of_them):  # what a plain run makes never waits for what it passes over
+        for name in lineage.everyday:
+            assert set(lineage.parents(lineage.stages[name])) <= set(lineage.everyday)
+    assert "isns_predictions" in few.parents(few.stages["benchmark_scores"])
+    assert "planet_predictions" in few.parents(few.stages["comparison_scores"])
+
+
+def test_a_baseline_without_a_configuration_is_one_clear_message():
+    with pytest.raises(ProfileError, match="found no configuration of the baseline lknn in profile sample"):
+        assembled(baselines=())
 
 
 def test_the_densest_cell_is_of_the_finest_partition():

@@ -1,12 +1,17 @@
 import os
 import time
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute
 from geo_pipeline.orchestration.stage import in_batches, mapped_shards
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline_tests.geosurge import tiny_geosurge
 from geo_pipeline_tests.orchestration.workers import loads
 
 WORKERS = "geo_pipeline_tests.orchestration.workers"
@@ -128,3 +133,59 @@ def test_training_gives_the_same_on_ray_as_here(on_ray, tmp_path):
     twin = InProcessCompute(CONFIG).train(LOOP, {"start": 4.0, "out_dir": tmp_path / "twin"}, reports.append)
     assert twin.curves == trained.curves
     assert (tmp_path / "train" / "net" / "weights").read_bytes() == (tmp_path / "twin" / "weights").read_bytes()
+
+
+def test_what_a_training_refuses_is_told_at_once_and_not_tried_again(on_ray, tmp_path):
+    with pytest.raises(ComputeError, match=r"^The loss is nan: lower the rate\.$"):
+        on_ray.train(f"{WORKERS}:refusing_loop", {"out_dir": tmp_path / "net"}, lambda row: None)
+    assert (tmp_path / "tries").read_text() == "1"
+
+
+@pytest.fixture
+def two_workers(on_ray):
+    """Training runs on two workers, for one test."""
+    on_ray.config = replace(CONFIG, train_workers=2)
+    yield on_ray
+    on_ray.config = CONFIG
+
+
+def epochs_trained(notes, rank):
+    """The epochs of the batches that a rank trained on, one list per process, in the order in which they came."""
+    files = sorted(notes.glob(f"rank-{rank}-*"), key=lambda path: path.stat().st_ctime)
+    return [[int(epoch) for epoch in path.read_text().split()] for path in files]
+
+
+def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_the_same_weights(two_workers, tmp_path):
+    """Nine batches in three epochs, a state after each; the second worker is killed ahead of the fifth batch."""
+    files = tiny_geosurge.write_tables(tmp_path)
+    clip = tiny_geosurge.write_clip(tmp_path / "clip")
+    config = tiny_geosurge.config(clip, lanes=2, max_epochs=3, checkpoint_steps=1)
+    ended = {}
+    for name, deadly in (("undisturbed", None), ("killed", 4)):
+        notes = tmp_path / f"notes of {name}"
+        notes.mkdir()
+        kwargs = {
+            "images": [files[0]],
+            "segmentations": [files[1]],
+            "hierarchy_table": files[2],
+            "config": config,
+            "out_dir": tmp_path / name,
+            "notes": notes,
+            "deadly": deadly,
+        }
+        reports = []
+        trained = two_workers.train(f"{WORKERS}:train_watched", kwargs, reports.append)
+        ended[name] = trained, reports, load_file(tmp_path / name / "model.safetensors")
+    assert (tmp_path / "notes of killed" / "killed").exists()
+    assert epochs_trained(tmp_path / "notes of undisturbed", 1) == [[0, 0, 0, 1, 1, 1, 2, 2, 2]]
+    for rank in range(2):
+        first, second = epochs_trained(tmp_path / "notes of killed", rank)
+        assert first[:4] == [0, 0, 0, 1]
+        assert second == [1, 1, 2, 2, 2], "nothing that was finished is done again"
+    (undisturbed, _, expected), (killed, reports, found) = ended["undisturbed"], ended["killed"]
+    assert [row["epoch"] for row in reports] == [1, 2]
+    assert expected.keys() == found.keys()
+    for tensor in expected:
+        torch.testing.assert_close(found[tensor], expected[tensor], rtol=1e-4, atol=1e-6)
+    for column in ("step", "loss", "learning_rate"):
+        np.testing.assert_allclose(killed.curves[column].to_numpy(), undisturbed.curves[column].to_numpy(), rtol=1e-5)

@@ -4,6 +4,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 
 from geo_pipeline.contracts.contract import ContractError
 from geo_pipeline.orchestration.lineage import Freshness, StaleInputError
+from geo_pipeline.orchestration.runner import selected
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
 from geo_pipeline_tests.orchestration.small_lineage import SHARDS, StoppedError, build
 
@@ -134,6 +135,29 @@ def test_rows_that_break_the_contract_stop_the_run_and_are_not_written(small):
     with pytest.raises(ContractError, match="features"):
         small.bring_up()
     assert not small.home.place(build(small.world).stages["features"].outputs("d")[0]).exists()
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        (None, ["features", "doubles", "features_manifest", "total"]),
+        ("total", ["total"]),
+        ("+total", ["features", "features_manifest", "total"]),
+        ("features+", ["features", "doubles", "features_manifest", "total"]),
+        ("1+total", ["features_manifest", "total"]),
+        ("doubles or total", ["doubles", "total"]),
+        ("+total and not features", ["features_manifest", "total"]),
+        ('+key:"total"', ["features", "features_manifest", "total"]),
+    ],
+)
+def test_a_bare_name_selects_as_in_the_user_interface(small, selection, names):
+    definitions, lineage, _ = small.definitions()
+    assert selected(definitions, lineage, selection) == names
+
+
+def test_a_selection_that_cannot_be_read_is_one_clear_message(small):
+    with pytest.raises(ValueError, match=r"found the selection 'total \+\+ \(', which Dagster cannot read"):
+        small.bring_up("total ++ (")
 
 
 def test_a_selection_that_matches_nothing_is_an_error(small):

@@ -1,10 +1,12 @@
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
+from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.status_command import asset_states, print_status, to_json
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.orchestration.small_lineage import build
@@ -68,6 +70,22 @@ def test_the_status_follows_a_home_through_its_life(small):
     assert (unrecorded.materializations, unrecorded.last) == (0, None)
     plain = to_json(sample(0), small.home, list(made.values()))
     assert json.loads(json.dumps(plain))["assets"][1]["state"] == "stale"
+
+
+def test_what_nobody_asked_for_is_no_debt(small):
+    small.bring_up()
+    lineage = build(small.world)
+    asked = replace(lineage.stages["total"], name="extra", on_demand=True)
+    asked = replace(asked, outputs=lambda key: (table("training_curves", "extra"),))
+    more = replace(lineage, stages={**lineage.stages, "extra": asked})
+    found = asset_states(more, small.home, None)
+    console = Console(file=io.StringIO(), width=160)
+    print_status(console, sample(0), small.home, found)
+    text = console.file.getvalue()
+    assert "all 4 assets are up to date" in text
+    assert "1 more are made on demand" in text
+    assert "--select '+extra'" in text
+    assert "not made yet" not in text
 
 
 def test_photographs_that_cannot_be_read_are_said_to_be_so(small):

@@ -48,6 +48,18 @@ def test_a_table_that_breaks_its_contract_leaves_what_was_there(home):
     assert [path.name for path in (home.root / "tables/features").iterdir()] == ["a.parquet"]
 
 
+def test_a_checkpoint_has_one_folder_per_key(home):
+    for key in ("deep", "flat"):
+        artifact = checkpoint("variants", key)
+        built = home.building_place(artifact, "same")  # variants of one asset may have one fingerprint
+        built.mkdir(parents=True)
+        (built / "weights").write_text(key)
+        home.commit_folder(artifact, "same")
+    assert [(home.checkpoint("variants", key) / "weights").read_text() for key in ("deep", "flat")] == ["deep", "flat"]
+    with pytest.raises(MissingArtifactError, match=r"found no checkpoint variants \[other\].*materialize `variants`"):
+        home.checkpoint("variants", "other")
+
+
 def test_rows_that_come_out_as_they_were_keep_their_file_and_take_the_new_fingerprint(home, tmp_path):
     home.write_table("features", "a", features(1.0), "f")
     place = home.root / "tables/features/a.parquet"
@@ -100,6 +112,29 @@ def test_a_missing_table_is_named_with_what_to_do(home):
         home.read_table("features", "a")
     with pytest.raises(MissingArtifactError, match="router_checkpoint"):
         home.checkpoint("router_checkpoint")
+
+
+def test_event_files_are_no_part_of_a_checkpoints_version(home, tmp_path):
+    other = Home(tmp_path / "other")
+    for each, text in ((home, "now, here"), (other, "then, there")):
+        place = build_checkpoint(each, "one", "f" * 32)
+        (place / "tensorboard" / "more").mkdir(parents=True)
+        (place / "tensorboard" / "events").write_text(text)
+        (place / "tensorboard" / "more" / text).touch()
+    first, second = (each.commit_folder(checkpoint("net"), "f" * 32) for each in (home, other))
+    assert first == second
+    assert (home.checkpoint("net") / "tensorboard" / "events").read_text() == "now, here"
+    assert first.rows == 1
+
+
+def test_a_file_that_only_sounds_like_a_log_counts(home, tmp_path):
+    other = Home(tmp_path / "other")
+    for each, text in ((home, "1"), (other, "2")):
+        place = build_checkpoint(each, "one", "f" * 32)
+        (place / "nested" / "tensorboard").mkdir(parents=True)
+        (place / "nested" / "tensorboard" / "part").write_text(text)
+    first, second = (each.commit_folder(checkpoint("net"), "f" * 32) for each in (home, other))
+    assert first.content_hash != second.content_hash
 
 
 def build_checkpoint(home, text, fingerprint):

@@ -4,17 +4,28 @@ import json
 
 import pytest
 
+from geo_pipeline.baselines.registry import BASELINES
 from geo_pipeline.profiles.choices import (
     BenchmarkFiles,
     Choices,
+    baselines_of,
     benchmarks_of,
     choices_of_environment,
     remembered_choices,
 )
+from geo_pipeline.profiles.named import named_profile
 from geo_pipeline.profiles.profile import ProfileError
 
 FULL = Choices(
-    "photos", 3, "s3://bucket/images", "/data/list.csv", "tar", (BenchmarkFiles("im2gps", "/q", None),), 5, 0.25
+    "photos",
+    3,
+    "s3://bucket/images",
+    "/data/list.csv",
+    "tar",
+    (BenchmarkFiles("im2gps", "/q", None),),
+    5,
+    0.25,
+    ("planet", "isns"),
 )
 
 
@@ -38,14 +49,31 @@ def test_a_damaged_note_is_one_clear_message(tmp_path, text):
 def test_what_is_not_said_is_remembered_as_long_as_it_fits():
     assert Choices().after(FULL) == FULL
     assert Choices(seed=9, max_rejected=0.5).after(FULL) == Choices(
-        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5
+        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5, FULL.baselines
     )
+    assert Choices(baselines=()).after(FULL).baselines == ()
     assert Choices("photos", images="s3://bucket/images").after(FULL) == FULL
     other = Choices("photos", images="/elsewhere").after(FULL)
-    assert other == Choices("photos", 3, "/elsewhere", max_rejected=0.25)
+    assert other == Choices("photos", 3, "/elsewhere", max_rejected=0.25, baselines=FULL.baselines)
     assert Choices("sample").after(FULL) == Choices("sample")
     without = Choices(metadata="", format="", benchmarks=()).after(FULL)
     assert (without.metadata, without.format, without.benchmarks, without.shards) == ("", "", (), 5)
+
+
+def test_baselines_are_names_all_or_none():
+    assert baselines_of(" planet,isns , planet") == ("planet", "isns")
+    assert baselines_of("none") == ()
+    assert baselines_of("all") == tuple(BASELINES)
+    assert choices_of_environment({"GEO_PIPELINE_BASELINES": "lknn"}).baselines == ("lknn",)
+    for text in (",", "geosurge", "planet,none"):
+        with pytest.raises(ProfileError, match=r"found --baselines .*expected all, none, or some of lknn, planet"):
+            baselines_of(text)
+
+
+def test_a_home_remembers_that_it_wants_no_baselines(tmp_path):
+    Choices("sample", baselines=()).remember(tmp_path)
+    assert remembered_choices(tmp_path).baselines == ()
+    assert named_profile(remembered_choices(tmp_path)).everyday_baselines == ()
 
 
 def test_local_places_become_absolute_and_urls_stay(tmp_path, monkeypatch):
@@ -81,7 +109,7 @@ def test_a_benchmark_given_twice_is_refused():
 def test_the_environment_says_everything_too():
     variables = {
         "PROFILE": "photos", "SEED": "3", "IMAGES": "s3://bucket/images", "METADATA": "/data/list.csv", "FORMAT": "tar",
-        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25",
+        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet,isns",
     }  # fmt: skip
     assert choices_of_environment({f"GEO_PIPELINE_{name}": value for name, value in variables.items()}) == FULL
     assert choices_of_environment({"GEO_PIPELINE_SEED": "", "OTHER": "1"}) == Choices()

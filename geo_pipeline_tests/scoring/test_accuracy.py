@@ -11,6 +11,7 @@ from geo_pipeline.scoring.accuracy import (
     ScoreError,
     errors_km,
     mean_accuracy,
+    paired_by_threshold,
     paired_difference,
     score_errors,
 )
@@ -149,6 +150,30 @@ def test_the_paired_test_holds_its_level():
     ]
     assert 0 <= np.mean(np.array(p_values) < 0.05) <= 0.12
     assert 0.35 < np.mean(p_values) < 0.65
+
+
+def test_differences_by_threshold_are_those_of_the_accuracies_and_average_to_the_paired_difference():
+    rng = np.random.default_rng(3)
+    first, second = rng.exponential(300, 400), rng.exponential(600, 400)
+    first[:5] = math.inf
+    found = paired_by_threshold(first, second)
+    for k in THRESHOLDS_KM:
+        assert found[k][0] == pytest.approx((first <= k).mean() - (second <= k).mean())
+        assert found[k][1] <= found[k][0] <= found[k][2]
+    mean = paired_difference(first, second, replicates=50)[0]
+    assert np.mean([found[k][0] for k in THRESHOLDS_KM]) == pytest.approx(mean)
+    assert found[200.0][1] > 0
+
+
+def test_one_author_widens_the_interval_of_a_difference():
+    first, second = np.full(60, 0.5), np.full(60, 0.5)
+    second[:20] = 500.0
+    alone = paired_by_threshold(first, second)[25.0]
+    together = paired_by_threshold(first, second, ["one"] * 20 + [f"other {n}" for n in range(40)])[25.0]
+    assert alone[0] == together[0] == pytest.approx(1 / 3)
+    assert together[2] - together[1] > 1.5 * (alone[2] - alone[1])
+    with pytest.raises(ScoreError, match="found 60 and 59 errors"):
+        paired_by_threshold(first, second[1:])
 
 
 def test_unpaired_errors_are_refused():

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from geo_pipeline.scoring.figures import METHOD_COLOURS, accuracy_figure, curves_figure, method_colour, winner_map
+from geo_pipeline.scoring.report_content import TITLE, report_blocks
+from geo_pipeline.scoring.report_markdown import markdown
 from geo_pipeline_tests.scoring.drawn_report import drawn_inputs
 
 
@@ -35,6 +37,17 @@ def test_accuracy_figure_shows_every_method_in_its_colour(inputs):
     assert all(_holds_colour(pixels, colour) for colour in METHOD_COLOURS.values())
 
 
+def test_baselines_stand_in_the_table_alone(inputs):
+    methods = tuple(replace(line, baseline=line.name == "generation") for line in inputs.context.methods)
+    fewer = replace(inputs, context=replace(inputs.context, methods=methods))
+    pixels = _pixels(accuracy_figure(fewer, "planet_mixed"))
+    assert not _holds_colour(pixels, METHOD_COLOURS["generation"])
+    assert _holds_colour(pixels, METHOD_COLOURS["retrieval"])
+    texts = [markdown(TITLE, report_blocks(each)) for each in (inputs, fewer)]
+    assert ["The baselines stand in the table alone." in text for text in texts] == [False, True]
+    assert texts[1].count("| Generation |") == texts[0].count("| Generation |")
+
+
 def test_map_has_both_colours_and_is_wide(inputs):
     pixels = _pixels(winner_map(inputs, "planet_mixed"))
     assert pixels.shape[1] > 1.5 * pixels.shape[0]
@@ -50,3 +63,12 @@ def test_a_map_of_nothing_is_still_a_map(inputs):
 def test_curves_show_training_and_hold_out(inputs):
     pixels = _pixels(curves_figure(inputs.training_curves))
     assert _holds_colour(pixels, METHOD_COLOURS["router"])
+
+
+def test_many_curves_stand_in_several_rows(inputs):
+    few = _pixels(curves_figure(inputs.training_curves))
+    many = _pixels(curves_figure({f"checkpoint {n}": inputs.training_curves["geosurge"] for n in range(9)}))
+    assert many.shape == (3 * few.shape[0], few.shape[1], 3)
+    lowest = many[2 * few.shape[0] :]
+    assert _holds_colour(lowest[:, : few.shape[1] // 4], METHOD_COLOURS["router"])
+    assert (lowest[:, few.shape[1] // 3 :] == 255).all()

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from geo_pipeline.scoring.published import published_rows
+from geo_pipeline.scoring.published import ablation_rows, counterparts, published_rows
 
 COUNTS = {
     ("GeoSURGE", "Table I"): 15,
@@ -72,6 +72,47 @@ def test_printed_averages_are_means_of_the_printed_values():
                 assert row.average == pytest.approx(sum(row.values.values()) / 5, abs=0.011)
                 checked += 1
     assert checked == 16
+
+
+def test_the_rows_of_baselines_are_named_as_this_project_names_them():
+    named = {row.method: row.ours for name in ("im2gps", "im2gps3k", "yfcc4k") for row in published_rows(name)}
+    assert named["[L]kNN"] == named["[L]kNN, sigma=4"] == "lknn"
+    assert named["PIGEOTTO"] == named["PIGEON"] == "pigeon"
+    assert named["GeoSURGE (Ours)"] == "geosurge"
+    assert named["Img2Loc/GPT-4V"] == named["GeoRanker"] == ""
+    baselines = {"lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"}
+    assert counterparts() == baselines | {"geosurge", "retrieval", "generation", "router", "oracle"}
+
+
+def test_ablations_are_those_of_three_tables_and_the_gains_stay_as_printed():
+    rows = ablation_rows()
+    assert [row.source for row in rows] == ["GeoSURGE, Table VI"] * 2 + ["GeoSURGE, Table VII"] * 4 + [
+        "GeoSURGE, Table VIII"
+    ] * 3
+    assert {row.benchmark for row in rows} == {"im2gps"}
+    two = next(row for row in rows if row.ours == "fusion_2")
+    assert dict(two.printed) == {1.0: "+2.6", 25.0: "+0", 200.0: "+0.5", 750.0: "-0.4", 2500.0: "+0"}
+    assert not any(row.metric.startswith("ablation") for row in published_rows("im2gps"))
+
+
+@pytest.mark.shared_data
+def test_every_row_of_every_geosurge_table_is_kept_in_its_order(shared_dir):
+    text = (shared_dir / "papers/geosurge.txt").read_text()
+    numbers, tables = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII"), []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("|") and cells[0] in ("Street", "Geographic", "Hierarchy", "Fusion"):
+            tables.append([])
+        elif line.startswith("|") and re.fullmatch(r"-|[-+]?\s*[\d.]+\s*%?", cells[-1]):
+            tables[-1].append([cells[0], *(re.sub(r"[\s%]", "", cell) for cell in cells[1:])])
+    for number, printed in zip(numbers, tables, strict=True):
+        kept = [
+            record for record in _records() if (record["paper"], record["table"]) == ("GeoSURGE", f"Table {number}")
+        ]
+        assert [
+            [record["method"].rpartition(": ")[2], *(record[k] or "-" for k in ("1", "25", "200", "750", "2500"))]
+            for record in kept
+        ] == [[row[0].lower() if number in numbers[5:] else row[0], *row[1:]] for row in printed]
 
 
 @pytest.mark.shared_data

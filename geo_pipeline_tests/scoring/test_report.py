@@ -8,16 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from geo_pipeline.scoring.blocks import PageLink, Paragraph, TableBlock
 from geo_pipeline.scoring.report import write_report
-from geo_pipeline.scoring.report_content import Paragraph, TableBlock, report_blocks
+from geo_pipeline.scoring.report_content import TITLE, report_blocks
 from geo_pipeline.scoring.report_data import rejections
 from geo_pipeline.scoring.report_html import html_page
 from geo_pipeline.scoring.report_inputs import ReportError, judge
 from geo_pipeline.scoring.report_markdown import markdown
-from geo_pipeline.scoring.report_tables import TextTable, leakage_table, split_table
+from geo_pipeline.scoring.report_tables import leakage_table, split_table
+from geo_pipeline.scoring.text_table import TextTable
 from geo_pipeline_tests.scoring.drawn_report import drawn_inputs, published_inputs
 
-GOLDEN = Path(__file__).parent / "golden_report.md"
+FOLDER = Path(__file__).parent
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -26,7 +28,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _text(inputs) -> str:
-    return markdown(report_blocks(inputs))
+    return markdown(TITLE, report_blocks(inputs))
 
 
 def _geosurge_alone(inputs):
@@ -39,6 +41,7 @@ def _geosurge_alone(inputs):
         judged=inputs.judged.slice(0, 0),
         georouting=None,
         training_curves={},
+        examples=(),
         census=inputs.census.filter(pc.is_null(inputs.census["reason"])),
     )
 
@@ -53,8 +56,9 @@ def written(inputs, tmp_path_factory):
     return write_report(inputs, tmp_path_factory.mktemp("report"))
 
 
-def test_markdown_is_the_golden_text(written):
-    assert written.markdown.read_text() == GOLDEN.read_text(), (
+@pytest.mark.parametrize("name", ["report", "examples"])
+def test_markdown_is_the_golden_text(written, name):
+    assert written.markdown.with_name(f"{name}.md").read_text() == (FOLDER / f"golden_{name}.md").read_text(), (
         "the report's text changed; read it, and if it is meant: python -m geo_pipeline_tests.scoring.golden_report"
     )
 
@@ -69,8 +73,9 @@ def test_other_inputs_give_another_text(written):
 
 
 def test_every_figure_of_the_markdown_lies_beside_it(written):
-    linked = set(re.findall(r"\]\((figures/[^)]+)\)", written.markdown.read_text()))
     folder = written.markdown.parent
+    text = written.markdown.read_text() + (folder / "examples.md").read_text()
+    linked = set(re.findall(r"\]\((figures/[^)]+)\)", text))
     assert linked == {str(path.relative_to(folder)) for path in written.figures}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written.figures)
 
@@ -107,38 +112,83 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_well_formed_and_needs_no_other_file(written):
-    page = _Page()
-    text = written.html.read_text()
+def _page(path: Path) -> tuple[_Page, str]:
+    page, text = _Page(), path.read_text()
     page.feed(text)
+    return page, text
+
+
+@pytest.mark.parametrize(("name", "elsewhere"), [("index", "examples.html"), ("examples", "index.html")])
+def test_page_is_well_formed_and_needs_no_other_file(written, name, elsewhere):
+    page, text = _page(written.html.with_name(f"{name}.html"))
     assert page.open == []
-    assert len(page.sources) == len(written.figures)
+    assert page.sources
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert all(page.alts)
     assert len(page.ids) == len(set(page.ids))
-    assert set(page.links) == {f"#{name}" for name in page.ids}
+    anchors = {link[1:] for link in page.links if link.startswith("#")}
+    assert anchors <= set(page.ids)
+    assert {link for link in page.links if not link.startswith("#")} == {elsewhere}
     assert "<script" not in text
     assert "url(" not in text
 
 
+def test_every_figure_stands_on_one_of_the_two_pages(written):
+    shown = [_page(written.html.with_name(f"{name}.html"))[0].sources for name in ("index", "examples")]
+    assert sum(map(len, shown)) == len(written.figures)
+    assert len(shown[1]) == 8
+
+
+def test_the_page_of_examples_is_linked_from_the_report_and_goes_when_there_are_none(inputs, tmp_path):
+    first = write_report(inputs, tmp_path)
+    assert first.examples == tmp_path / "examples.html"
+    nav = first.html.read_text().partition("<nav")[2].partition("</nav>")[0]
+    assert '<a href="examples.html">Successes and failures of GeoSURGE</a>' in nav
+    assert "[examples.md](examples.md), [examples.html](examples.html)" in first.markdown.read_text()
+    second = write_report(replace(inputs, examples=()), tmp_path)
+    assert second.examples is None
+    assert not list(tmp_path.glob("examples.*"))
+    assert not list((tmp_path / "figures").glob("example*"))
+    assert "examples" not in second.html.read_text()
+
+
 def test_names_are_escaped(inputs):
-    blocks = [Paragraph("<b>& |*bold*| a_b", lead=True), TableBlock("x", TextTable(("a|b",), (("1 (<2)",),)))]
-    page, text = html_page(blocks, {}), markdown(blocks)
+    table = TextTable(("a|b", "n"), (("c (<3)", "1 (<2)"),))
+    blocks = [Paragraph("<b>& |*bold*| a_b", lead=True), TableBlock("x", table), PageLink("<t>", "<w>", "page")]
+    page, text = html_page("<title>", blocks, {}), markdown("*title*", blocks)
     assert "&lt;b&gt;&amp; |*bold*| a_b" in page
+    assert "<h1>&lt;title&gt;</h1>" in page
+    assert '<a href="page.html">&lt;t&gt;</a>' in page
+    assert '<a href="page.html">Open this page</a>' in page
     assert '1 <span class="range">(&lt;2)</span>' in page
+    assert ">c (&lt;3)</td>" in page
+    assert text.startswith("# \\*title\\*\n")
     assert "> \\<b>& |\\*bold\\*| a\\_b" in text
     assert "| a\\|b |" in text
+
+
+def test_marked_rows_and_groups_of_columns_show_in_both_spellings():
+    table = TextTable(
+        ("m", "1 km"), (("mine", "1"), ("theirs", "2")), marked=frozenset({0}), groups=(("", 1), ("G", 1))
+    )
+    page, text = html_page("t", [TableBlock("x", table)], {}), markdown("t", [TableBlock("x", table)])
+    assert '<tr class="marked"><td class="words"><strong>mine</strong></td>' in page
+    assert '<th scope="colgroup" colspan="1">G</th>' in page
+    assert "<strong>theirs" not in page
+    assert "| m | G: 1 km |" in text
+    assert "| **mine** | 1 |\n| theirs | 2 |" in text
 
 
 def test_published_rows_stand_apart_and_only_for_published_benchmarks(inputs):
     before, _, after = _text(published_inputs()).partition("## Published results")
     section = after.partition("\n## ")[0]
     assert "A paper's method" not in before
-    assert "| A paper's method | 12.30 | A paper, Table 1; rounded |" in section
+    assert "| A paper's method | – | 12.30 | – | – | – | A paper, Table 1; rounded |" in section
     assert "Planet, remote" in section
     assert "Planet, mixed" not in section
     plain = replace(published_inputs(), context=inputs.context)
     assert "Published results" not in _text(plain)
+    assert "A paper" not in _text(plain)
 
 
 def test_nothing_scored_is_one_clear_error(inputs, tmp_path):

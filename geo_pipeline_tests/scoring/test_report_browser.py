@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
+from geo_pipeline.scoring.comparison import write_comparison
 from geo_pipeline.scoring.report import write_report
+from geo_pipeline_tests.scoring.drawn_comparison import drawn_comparison
 from geo_pipeline_tests.scoring.drawn_report import published_inputs
 
 CHROMIUM = next(
@@ -23,14 +25,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    return write_report(published_inputs(), tmp_path_factory.mktemp("report"))
+def pages(tmp_path_factory):
+    report = write_report(published_inputs(), tmp_path_factory.mktemp("report"))
+    compared = write_comparison(drawn_comparison(published=True), tmp_path_factory.mktemp("comparison"))
+    return {"report": report.html, "examples": report.examples, "comparison": compared.html}
 
 
 @pytest.mark.parametrize("width", [520, 1200])
-def test_the_page_fits_its_window_and_shows_its_figures(report, width):
-    page = report.html.with_name(f"measured_{width}.html")
-    page.write_text(report.html.read_text().replace("</head>", MEASURE))
+@pytest.mark.parametrize(("name", "figures"), [("report", 6), ("examples", 8), ("comparison", 0)])
+def test_the_page_fits_its_window_and_shows_its_figures(pages, name, figures, width):
+    page = pages[name].with_name(f"measured_{name}_{width}.html")
+    page.write_text(pages[name].read_text().replace("</head>", MEASURE))
     command = [
         CHROMIUM,
         *FLAGS,
@@ -44,4 +49,4 @@ def test_the_page_fits_its_window_and_shows_its_figures(report, width):
     assert found, dom[:300]
     wide, window, images = map(int, found.groups())
     assert wide <= window
-    assert images == len(report.figures)
+    assert images == figures

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from geo_pipeline.scoring.report_numbers import Gain, method_scores, router_gain, winners
-from geo_pipeline.scoring.report_tables import accuracy_table, kilometres, overview_table, percent
+from geo_pipeline.scoring.report_tables import accuracy_table, overview_table
+from geo_pipeline.scoring.text_table import TextTable, kilometres, listed, percent, points
 from geo_pipeline_tests.scoring.drawn_report import drawn_inputs
 
 
@@ -21,6 +22,26 @@ def test_percent_has_one_decimal(fraction, text):
 @pytest.mark.parametrize(("value", "text"), [(0.416, "0.42"), (12.4, "12"), (1234.5, "1,234"), (float("inf"), "∞")])
 def test_kilometres(value, text):
     assert kilometres(value) == text
+
+
+def test_points_have_a_sign_and_no_negative_zero():
+    assert points(0.0416, -0.0004, 0.1) == "+4.2 (+0.0 to +10.0)"
+    assert points(-0.02, -0.05, 0.0) == "-2.0 (-5.0 to +0.0)"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_a_list_reads_as_a_sentence_does(words, text):
+    assert listed(words) == text
+
+
+def test_a_group_stands_before_the_titles_below_it():
+    table = TextTable(("x", "1 km", "1 km"), (), groups=(("", 1), ("ours", 1), ("theirs", 1)))
+    assert table.full_titles() == ("x", "ours: 1 km", "theirs: 1 km")
+    assert TextTable(("x", "y"), ()).full_titles() == ("x", "y")
+    with pytest.raises(ValueError):
+        TextTable(("x", "y"), (), groups=(("ours", 1),)).full_titles()
 
 
 def test_the_best_method_is_stressed_and_never_the_oracle(inputs):

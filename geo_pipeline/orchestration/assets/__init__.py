@@ -2,8 +2,12 @@
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.methods.method import Method
+from geo_pipeline.methods.registry import everyday_methods
+from geo_pipeline.orchestration.assets.ablations import ablation_stages
+from geo_pipeline.orchestration.assets.baselines import baseline_stage
 from geo_pipeline.orchestration.assets.catalogue import catalogue_stages
 from geo_pipeline.orchestration.assets.census import census_stages
+from geo_pipeline.orchestration.assets.comparison import comparison_stages
 from geo_pipeline.orchestration.assets.geocells import geocell_stages
 from geo_pipeline.orchestration.assets.geosurge import geosurge_stages
 from geo_pipeline.orchestration.assets.images import image_stages
@@ -25,7 +29,9 @@ def all_stages(profile: Profile, methods: dict[str, Method], benchmarks: dict[st
             f"{', '.join(benchmarks)}; register them"
         )
     shards = shards_of(profile)
-    plain = [method for method in methods.values() if method.paradigm != "router"]
+    everyday = everyday_methods(methods, profile.everyday_baselines)
+    baselines = [(method, method.baseline) for method in methods.values() if method.baseline is not None]
+    plain = [method for method in methods.values() if method.paradigm != "router" and method.baseline is None]
     routers = [method for method in methods.values() if method.paradigm == "router"]
     stages = [
         *catalogue_stages(profile, shards),
@@ -34,11 +40,15 @@ def all_stages(profile: Profile, methods: dict[str, Method], benchmarks: dict[st
         *segmentation_stages(profile, shards),
         *geocell_stages(profile, shards),
         *geosurge_stages(profile, shards),
+        *(baseline_stage(method, name, profile, method.name not in everyday) for method, name in baselines),
+        *(prediction_stage(method, methods, profile, shards, method.name not in everyday) for method, _ in baselines),
         *(prediction_stage(method, methods, profile, shards) for method in plain),
         georouting_stage(methods, profile),
         *(router_stage(method, profile) for method in routers),
         *(prediction_stage(method, methods, profile, shards) for method in routers),
-        scores_stage(methods, benchmarks, profile, shards),
-        report_stage(methods, benchmarks, profile, shards),
+        scores_stage(everyday, benchmarks, profile, shards),
+        report_stage(everyday, benchmarks, profile, shards),
+        *ablation_stages(profile, shards),
+        *comparison_stages(methods, benchmarks, profile, shards),
     ]
     return Lineage(profile, {stage.name: stage for stage in stages}, benchmarks)

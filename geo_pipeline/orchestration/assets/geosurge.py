@@ -6,9 +6,9 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.methods.joining import with_column
 from geo_pipeline.orchestration.artifacts import ALL, checkpoint, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards
@@ -73,16 +73,8 @@ def _checkpoint(profile: Profile) -> Stage:
 
 def _features(profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        def read(key: str) -> pa.Table:
-            images, maps = (
-                step.table("images", key, ["image_id", "jpeg"]),
-                step.table("segmentations", key, ["image_id", "class_map_png"]),
-            )
-            rows = pc.index_in(images["image_id"], maps["image_id"].combine_chunks()).combine_chunks()
-            return images.append_column("class_map_png", maps["class_map_png"].combine_chunks().take(rows))
-
         kwargs = {"checkpoint_dir": step.checkpoint(CHECKPOINT), "inference": profile.inference}
-        for key, parts in mapped_shards(step, keys, read, WORKER, kwargs):
+        for key, parts in mapped_shards(step, keys, lambda key: pairs_of(step, key), WORKER, kwargs):
             yield Made(key, {"features": pa.concat_tables(parts) if parts else load("features").empty()})
 
     return Stage(
@@ -103,6 +95,12 @@ def _features(profile: Profile, shards: Shards) -> Stage:
         settings=(profile.inference, profile.compute.byte_settings()),
         heavy=True,
     )
+
+
+def pairs_of(step: Step, key: str) -> pa.Table:
+    """image_id, jpeg and class_map_png of one shard, in the order of its images."""
+    images = step.table("images", key, ["image_id", "jpeg"])
+    return with_column(images, step.table("segmentations", key, ["image_id", "class_map_png"]), "class_map_png")
 
 
 def epoch_line(row: dict[str, object]) -> str:

@@ -15,7 +15,9 @@ from geo_pipeline.profiles.profile import Profile
 MANIFESTS = ("image_manifest", "segmentation_manifest", "reference_gallery")
 
 
-def prediction_stage(method: Method, methods: dict[str, Method], profile: Profile, shards: Shards) -> Stage:
+def prediction_stage(
+    method: Method, methods: dict[str, Method], profile: Profile, shards: Shards, on_demand: bool = False
+) -> Stage:
     """The predictions of one method."""
     keys = shards.benchmarks if method.query_sets == "benchmarks" else shards.query_sets
 
@@ -35,7 +37,7 @@ def prediction_stage(method: Method, methods: dict[str, Method], profile: Profil
         name=method.asset,
         title=f"Predictions: {method.title}",
         description=method.description,
-        group="predictions" if method.paradigm != "router" else "routing",
+        group="baselines" if method.baseline else "routing" if method.paradigm == "router" else "predictions",
         kinds=("parquet", "pytorch", "ray") if method.remote else ("parquet",),
         keys=keys,
         partitioned=True,
@@ -45,6 +47,7 @@ def prediction_stage(method: Method, methods: dict[str, Method], profile: Profil
         rooms=method.rooms,
         settings=(method.settings(profile), profile.compute.byte_settings()),
         heavy=method.remote,
+        on_demand=on_demand,
     )
 
 

@@ -1,6 +1,6 @@
 """The assets `benchmark_scores` (per benchmark) and `benchmark_report` (Markdown and HTML)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, table
+from geo_pipeline.orchestration.artifacts import ALL, Artifact, report, table
+from geo_pipeline.orchestration.assets.examples import example_inputs, report_examples
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
@@ -22,6 +23,7 @@ from geo_pipeline.scoring.report_inputs import (
     judge,
 )
 from geo_pipeline.scoring.routing import oracle_errors, routing_accuracy
+from geo_pipeline.scoring.run_options import RunOptions
 
 TRUTH_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg")
 ORACLE = "oracle"
@@ -32,7 +34,7 @@ PARADIGM_WORD = {
     "generation": "generation",
     "router": "router",
 }
-REPORT = Artifact("report", "benchmark_report")
+REPORT = report("benchmark_report")
 
 
 def scores_stage(
@@ -85,15 +87,10 @@ def score_benchmark(
     """
     judged = judge(benchmark.name, predictions, truth, profile.distance)
     errors = {name: judged.filter(pc.equal(judged["method"], name)).sort_by("image_id") for name in methods}
-    km = {name: rows["error_km"].to_numpy() for name, rows in errors.items() if rows.num_rows}
-    authors = truth.sort_by("image_id")["author"].to_pylist()
     unanswered = np.full(truth.num_rows, np.inf)
+    km = {name: rows["error_km"].to_numpy() if rows.num_rows else unanswered for name, rows in errors.items()}
     retrieval, generation = km.get("retrieval", unanswered), km.get("generation", unanswered)
-    all_km = {name: km.get(name, unanswered) for name in methods} | {ORACLE: oracle_errors(retrieval, generation)}
-    rows = []
-    for name, error_km in all_km.items():
-        score = score_errors(error_km, authors, benchmark.thresholds_km, profile.distance)
-        rows += [_score_row(benchmark.name, name, score, threshold) for threshold in benchmark.thresholds_km]
+    scores = score_rows(benchmark, km | {ORACLE: oracle_errors(retrieval, generation)}, truth, profile)
     routed = []
     for name, method in methods.items():
         if method.paradigm == "router" and errors[name].num_rows:
@@ -112,10 +109,19 @@ def score_benchmark(
                         "accuracy": accuracy,
                     }
                 )
-    return (
-        pa.Table.from_pylist(rows, schema=load("scores").arrow_schema),
-        pa.Table.from_pylist(routed, schema=load("routing_scores").arrow_schema),
-    )
+    return scores, pa.Table.from_pylist(routed, schema=load("routing_scores").arrow_schema)
+
+
+def score_rows(
+    benchmark: Benchmark, errors_km: Mapping[str, np.ndarray], truth: pa.Table, profile: Profile
+) -> pa.Table:
+    """The table `scores` of some methods, from their errors (N,) in km in the order of the truth's image_ids."""
+    authors = truth.sort_by("image_id")["author"].to_pylist()
+    rows = []
+    for name, error_km in errors_km.items():
+        score = score_errors(error_km, authors, benchmark.thresholds_km, profile.distance)
+        rows += [_score_row(benchmark.name, name, score, threshold) for threshold in benchmark.thresholds_km]
+    return pa.Table.from_pylist(rows, schema=load("scores").arrow_schema)
 
 
 def _score_row(benchmark: str, method: str, score: Score, threshold: float) -> dict[str, object]:
@@ -146,6 +152,7 @@ def report_stage(
             table("leakage"),
             table("coverage"),
             table("georouting"),
+            *example_inputs(shards.benchmarks),
             *(table("catalogue", benchmark) for benchmark in shards.benchmarks),
             *(table("training_curves", name) for name in curve_names),
             *(table(name, benchmark) for benchmark in shards.benchmarks for name in ("scores", "routing_scores")),
@@ -172,7 +179,7 @@ def report_stage(
         inputs=inputs,
         outputs=lambda key: (REPORT,),
         make=make,
-        rooms=("scoring", "orchestration.assets.reports"),
+        rooms=("scoring", "orchestration.assets.reports", "orchestration.assets.examples"),
         settings=(
             profile.statement,
             profile.name,
@@ -185,12 +192,13 @@ def report_stage(
 
 def report_context(methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile) -> ReportContext:
     """What no table holds."""
-    lines = [MethodLine(method.name, method.title, PARADIGM_WORD[method.paradigm]) for method in methods.values()]
+    inference, geosurge = profile.inference, profile.geosurge
+    partitions = len(profile.partition.tau_max)
     return ReportContext(
         profile=profile.name,
         seed=profile.seed,
         statement=profile.statement,
-        methods=(*lines, MethodLine(ORACLE, "Oracle (better of the two)", "oracle")),
+        methods=(*method_lines(methods), MethodLine(ORACLE, "Oracle (better of the two)", "oracle")),
         benchmarks=tuple(
             BenchmarkLine(each.name, each.title, each.published, each.notes)
             for each in map(benchmarks.__getitem__, profile.benchmarks)
@@ -201,9 +209,33 @@ def report_context(methods: dict[str, Method], benchmarks: dict[str, Benchmark],
             ("Generation and router", profile.lvlm.model),
         ),
         distance=profile.distance,
-        crops=profile.inference.crops,
-        score_rule=profile.inference.score,
-        near_bits=profile.inference.phash_bits,
+        crops=inference.crops,
+        score_rule=inference.score,
+        near_bits=inference.phash_bits,
+        source=profile.source_words,
+        options=RunOptions(
+            candidates=inference.candidates,
+            top_k=inference.top_k,
+            cell_weight=inference.cell_weight,
+            similarity_temperature=inference.similarity_temperature,
+            author_km=inference.author_km,
+            depth=geosurge.depth or partitions,
+            partitions=partitions,
+            fusion_blocks=geosurge.fusion.blocks,
+            geography=geosurge.geography,
+            loss=geosurge.training.loss,
+            symmetric=geosurge.training.symmetric,
+            uncovered=geosurge.training.uncovered,
+            precision=geosurge.training.precision,
+        ),
+    )
+
+
+def method_lines(methods: Mapping[str, Method]) -> tuple[MethodLine, ...]:
+    """The methods as a report names them."""
+    return tuple(
+        MethodLine(method.name, method.title, PARADIGM_WORD[method.paradigm], method.baseline is not None)
+        for method in methods.values()
     )
 
 
@@ -218,23 +250,27 @@ def report_inputs(
     """Every table of the report."""
     from geo_pipeline.scoring.published import published_rows
 
-    judged = []
-    for name in shards.benchmarks:
-        truth = step.table("catalogue", name, TRUTH_COLUMNS)
-        judged.append(
-            judge(
-                name, pa.concat_tables([step.predictions(method, name) for method in methods]), truth, profile.distance
-            )
-        )
+    judged = judged_answers(step, {name: [f"{method}/{name}" for method in methods] for name in shards.benchmarks})
     return ReportInputs(
         context=report_context(methods, benchmarks, profile),
         scores=pa.concat_tables([step.table("scores", name) for name in shards.benchmarks]),
         routing_scores=pa.concat_tables([step.table("routing_scores", name) for name in shards.benchmarks]),
-        judged=pa.concat_tables(judged),
+        judged=judged,
         coverage=step.table("coverage"),
         census=step.table("census"),
         leakage=step.table("leakage"),
         georouting=step.table("georouting"),
         training_curves={name: step.table("training_curves", name) for name in curve_names},
         published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},
+        examples=report_examples(step, judged, profile),
     )
+
+
+def judged_answers(step: Step, keys: Mapping[str, Sequence[str]]) -> pa.Table:
+    """The predictions of each benchmark, by their keys, beside the truth."""
+    parts = []
+    for benchmark, predictions in keys.items():
+        truth = step.table("catalogue", benchmark, TRUTH_COLUMNS)
+        answers = pa.concat_tables([step.table("predictions", key) for key in predictions])
+        parts.append(judge(benchmark, answers, truth, step.profile.distance))
+    return pa.concat_tables(parts)

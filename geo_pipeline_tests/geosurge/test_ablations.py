@@ -1,0 +1,27 @@
+import pytest
+
+from geo_pipeline.geosurge.ablations import ABLATIONS, ablated
+from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
+
+
+def test_the_variants_are_those_of_tables_vi_to_viii():
+    assert list(ABLATIONS) == ["classifier", "depth_5", "depth_3", "depth_1", "fusion_2", "fusion_1", "fusion_0"]
+    full = GeoSurgeConfig()
+    assert ablated(full, "classifier").geography == "classifier"
+    assert [ablated(full, f"depth_{depth}").depth for depth in (5, 3, 1)] == [5, 3, 1]
+    assert [ablated(full, f"fusion_{blocks}").fusion.blocks for blocks in (2, 1, 0)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("config", [GeoSurgeConfig(), GeoSurgeConfig.sample()], ids=["paper", "sample"])
+@pytest.mark.parametrize("variant", ABLATIONS)
+def test_a_variant_changes_one_value(config, variant):
+    changed = ablated(config, variant)
+    different = [name for name in vars(config) if getattr(changed, name) != getattr(config, name)]
+    assert len(different) == 1
+    if different == ["fusion"]:
+        assert [k for k in vars(config.fusion) if vars(changed.fusion)[k] != vars(config.fusion)[k]] == ["blocks"]
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(ConfigError, match="Found the ablation 'wide'; expected one of classifier"):
+        ablated(GeoSurgeConfig(), "wide")
