@@ -33,3 +33,27 @@ def test_costs_grow_with_the_collection():
 def test_figures_that_were_not_measured_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"geo_pipeline_tests\.speed\.readers --save"):
         scale.Rates.read(tmp_path)
+
+
+def test_a_gpu_that_was_measured_takes_the_place_of_the_cores():
+    figures = json.loads(json.dumps(RATES.figures))
+    cpu = next(iter(figures["networks"]["devices"].values()))
+    figures["networks"]["devices"]["a GPU"] = {
+        **cpu,
+        "device": "a GPU",
+        "kind": "cuda",
+        "oneformer": {"images_per_s": 100.0},
+        "oneformer_float32": {"images_per_s": 10.0},
+    }
+    rates = scale.Rates(figures)
+    (cost,) = [cost for cost in scale.costs(scale.MP16, rates) if cost.stage == "segmentations"]
+    assert cost.core_hours is None
+    assert cost.note == "131 hours on one a GPU", "4,723,695 images at 10 a second, as the worker runs it"
+    assert "**one a GPU**" in scale.document(rates)
+    assert "on CPU cores" not in scale.document(rates)
+
+
+def test_class_maps_are_written():
+    (cost,) = [cost for cost in scale.costs(scale.MP16, RATES) if cost.stage == "segmentations"]
+    stored = RATES["class_maps"]["photographs_640"]["ways"]["PNG as stored"]["bytes"]
+    assert cost.written_bytes == pytest.approx(scale.MP16 * stored)

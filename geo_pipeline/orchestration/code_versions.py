@@ -35,8 +35,14 @@ def _room_hash(room: str) -> str:
     hasher = hashlib.sha256()
     for path in files:
         hasher.update(path.relative_to(PACKAGE_ROOT).as_posix().encode())
-        hasher.update(meaning(path.read_text(encoding="utf-8")).encode())
+        hasher.update(_file_meaning(path))
     return hasher.hexdigest()[:32]
+
+
+@functools.cache
+def _file_meaning(path: Path) -> bytes:
+    """The meaning of a file, which may stand in several rooms; read once."""
+    return meaning(path.read_text(encoding="utf-8")).encode()
 
 
 def meaning(source: str) -> str:

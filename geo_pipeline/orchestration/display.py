@@ -20,21 +20,31 @@ from geo_pipeline.profiles.profile import Profile
 THUMBNAIL_PX = 96
 SHOWN = 8
 MAP_SIZE = (720, 360)
+COUNTED = {"table": "rows", "manifest": "shards listed", "checkpoint": "files", "report": "files"}
+"""What is counted of an artifact, by its kind."""
+PAGES = (
+    ("report", "report", "index.html"),
+    ("report", "successes and failures", "examples.html"),
+    ("checkpoint", "training curves", "curves.html"),
+)
+"""Pages that a folder may hold: its kind, what the UI calls the page, its file."""
 
 
 def event_metadata(profile: Profile, stage: Stage, home: Home, made: Made, rows: int, reused: bool) -> dict[str, Any]:
     """The metadata of one materialization event."""
-    metadata: dict[str, Any] = {"dagster/row_count": rows, "reused": dg.MetadataValue.bool(reused)}
+    main = stage.outputs(made.key)[0]
+    counted = "dagster/row_count" if main.kind == "table" else COUNTED[main.kind]
+    metadata: dict[str, Any] = {counted: rows, "reused": dg.MetadataValue.bool(reused)}
     for name, value in made.notes.items():
         if isinstance(value, bool | int | float | str):
             metadata[name] = value
     preview = _preview(stage, home, made.key)
     if preview:
         metadata["preview"] = dg.MetadataValue.md(preview)
-    main = stage.outputs(made.key)[0]
     metadata["place"] = dg.MetadataValue.path(str(home.place(main).relative_to(home.root)))
-    if main.kind == "report":
-        metadata["report"] = dg.MetadataValue.path(str(home.place(main) / "index.html"))
+    for kind, label, page in PAGES:
+        if main.kind == kind and (home.place(main) / page).is_file():
+            metadata[label] = dg.MetadataValue.path(str(home.place(main) / page))
     return metadata
 
 

@@ -16,7 +16,9 @@ from rich.table import Table
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assembly import Assembly, assemble
 from geo_pipeline.orchestration.compute import InProcessCompute, RayCompute
-from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance
+from geo_pipeline.orchestration.display import COUNTED
+from geo_pipeline.orchestration.jobs import COMPARISON
+from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance, selected
 from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
@@ -56,7 +58,7 @@ class ProgressDisplay(RunObserver):
         self.rows += rows
         self.reused += reused
         if self.task is not None:
-            self.progress.update(self.task, advance=1, words=f"{self.rows:,} rows")
+            self.progress.update(self.task, advance=1, words=f"{self.rows:,} {counted(stage)}")
 
     def said(self, stage: Stage, line: str) -> None:
         """Show an epoch."""
@@ -71,8 +73,13 @@ class ProgressDisplay(RunObserver):
         shards = f"{self.needed} of {len(stage.keys)} shards, " if stage.partitioned else ""
         reused = f", {self.reused} reused" if self.reused else ""
         self.console.print(
-            f"{stage.name:<{self.width}}  {shards}{self.rows:,} rows{reused}  [dim]{seconds:.1f} s[/dim]"
+            f"{stage.name:<{self.width}}  {shards}{self.rows:,} {counted(stage)}{reused}  [dim]{seconds:.1f} s[/dim]"
         )
+
+
+def counted(stage: Stage) -> str:
+    """What the number behind a stage's name counts."""
+    return COUNTED[stage.outputs(stage.keys[0])[0].kind]
 
 
 def run_lineage(profile: Profile, folder: Path, selection: str | None, in_process: bool) -> None:
@@ -88,7 +95,7 @@ def run_lineage(profile: Profile, folder: Path, selection: str | None, in_proces
     place = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
     with place as compute:
         assembly = assemble(profile, home, compute)
-        width = max(len(name) for name in assembly.lineage.stages)
+        width = max(len(name) for name in selected(assembly.definitions, assembly.lineage, selection))
         display = ProgressDisplay(console, width)
         console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
         with local_instance(home, os.environ) as instance, display.progress:  # type: ignore[arg-type]
@@ -98,6 +105,9 @@ def run_lineage(profile: Profile, folder: Path, selection: str | None, in_proces
     if not summary.executed:
         console.print("nothing to do: everything is up to date")
     print_results(console, assembly)
+    if COMPARISON in summary.executed:
+        report = home.place(assembly.lineage.stages[COMPARISON].outputs("all")[0])
+        console.print(f"comparison: {report / 'index.html'}", soft_wrap=True)
 
 
 def print_results(console: Console, assembly: Assembly) -> None:

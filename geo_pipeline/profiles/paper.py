@@ -47,12 +47,12 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         canonical_quality=92,
         partition=PartitionConfig(),
         segmentation=segmentation,
-        geosurge=replace(geosurge, training=replace(geosurge.training, seed=seed)),
+        geosurge=replace(geosurge, training=replace(geosurge.training, precision="bf16", seed=seed)),
         inference=InferenceConfig(),
         lvlm=lvlm,
         router=RouterConfig(lvlm=lvlm, seed=seed),
         baselines=every_baseline(
-            lambda name, idea: BaselineConfig(name, training=TrainingConfig(seed=seed), idea=idea)
+            lambda name, idea: BaselineConfig(name, training=TrainingConfig(precision="bf16", seed=seed), idea=idea)
         ),
         max_rejected_share=MAX_REJECTED_SHARE,
         compute=ComputeConfig(

@@ -23,7 +23,9 @@ REQUEST_BYTES = 16 * 2**20
 SHARDS_PLANNED = 2_000
 GIB = 2**30
 MACHINE_GIB = 24
-NEEDED = ("metadata", "catalogue", "readers", "duplicates", "partition", "networks", "code_location")
+NEEDED = ("metadata", "catalogue", "readers", "duplicates", "partition", "networks", "class_maps", "code_location")
+MAPS = "photographs_640"
+"""The maps whose bytes are reckoned with: of photographs, by a network that sees them as large as Swin-L does."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,16 @@ def events(shards: int) -> int:
 def costs(images: int, rates: Rates) -> list[Cost]:
     """Every stage at this number of photographs; linear from the measured size unless its note says otherwise."""
     readers, catalogue = rates["readers"], rates["catalogue"]["in_tar_shards"]
-    stored, networks = readers["stored"], rates["networks"]
-    cores = int(networks["machine"]["cores"])
+    stored, device = readers["stored"], network_device(rates)
+    cores = int(rates["duplicates"]["machine"]["cores"])
     source, canonical = images * stored["source_bytes"], images * stored["canonical_shard_bytes"]
     at_mp16 = rates["partition"]["mp16"]
     near = next(size for size in rates["duplicates"]["sizes"] if size["images"] == 4_700_000)
     more, exponent = images / near["images"], near_exponent(rates)
     dimension = GeoSurgeConfig().embedding_dim
     features = images * 4.0 * dimension
-    crops = 10 if InferenceConfig().crops == "ten" else 1
+    crops = InferenceConfig().crops
+    segmenting = "oneformer_float32" if "oneformer_float32" in device else "oneformer"
     per_key = max(rates["code_location"]["sizes"], key=lambda size: size["shards"])["s_per_key"]
     shards = shards_for(images, stored["canonical_jpeg_bytes"])
     rows = images / MP16
@@ -126,27 +129,28 @@ def costs(images: int, rates: Rates) -> list[Cost]:
         ),
         Cost(
             "segmentations",
-            _core_hours(images, networks["oneformer_images_per_s"], cores),
-            0.0,
+            _core_hours(images, device, segmenting),
+            images * map_bytes(rates),
             canonical / REQUEST_BYTES,
             None,
-            "the full-size network on CPU cores; belongs on GPUs",
+            _belongs(images, device, segmenting),
         ),
         Cost(
             "GeoSURGE training, one epoch",
-            _core_hours(images, networks["geosurge_training_images_per_s"], cores),
+            _core_hours(images, device, "training"),
             0.0,
             canonical / REQUEST_BYTES,
             None,
-            "the same; published for all epochs at x1: 21 hours on 8 A6000 (GeoSURGE, IV)",
+            f"{_belongs(images, device, 'training')}; published for all epochs at x1: 21 hours on 8 A6000 "
+            "(GeoSURGE, IV)",
         ),
         Cost(
             "features",
-            _core_hours(images * crops, networks["geosurge_crops_per_s"], cores),
+            _core_hours(images, device, crops),
             features,
             canonical / REQUEST_BYTES,
             None,
-            f"the same; {crops} crops a photograph",
+            f"{_belongs(images, device, crops)}; {crops} crop{'s' if crops == 'ten' else ''} a photograph",
         ),
         Cost(
             "retrieval's gallery, per worker",
@@ -180,8 +184,34 @@ def _listed_s(rates: Rates) -> float:
     return float(rates["metadata"]["read_seconds"] + rates["metadata"]["join_seconds"])
 
 
-def _core_hours(images: float, per_second: float, cores: int) -> float:
-    return images / per_second * cores / 3600
+def network_device(rates: Rates) -> dict[str, Any]:
+    """The record of the full-size networks that is reckoned with: a GPU's, where one was measured."""
+    devices: list[dict[str, Any]] = list(rates["networks"]["devices"].values())
+    return next((record for record in devices if record["kind"] == "cuda"), devices[0])
+
+
+def map_bytes(rates: Rates) -> float:
+    """Bytes of a stored class map, on average."""
+    ways: dict[str, dict[str, float]] = rates["class_maps"][MAPS]["ways"]
+    return next(iter(ways.values()))["bytes"]
+
+
+def _device_hours(images: float, device: dict[str, Any], part: str) -> float:
+    if part == "ten" and part not in device:  # ten crops are ten times the work of one
+        return 10 * _device_hours(images, device, "centre")
+    return float(images / device[part]["images_per_s"] / 3600)
+
+
+def _core_hours(images: float, device: dict[str, Any], part: str) -> float | None:
+    """None on a GPU, whose hours stand in the note."""
+    return None if device["kind"] == "cuda" else _device_hours(images, device, part) * int(device["machine"]["cores"])
+
+
+def _belongs(images: float, device: dict[str, Any], part: str) -> str:
+    """Where the hours are spent."""
+    if device["kind"] != "cuda":
+        return "the full-size network on CPU cores; belongs on GPUs"
+    return f"{_shown(_device_hours(images, device, part))} hours on one {device['device']}"
 
 
 def table(images: int, rates: Rates) -> list[str]:
@@ -254,11 +284,11 @@ def document(rates: Rates) -> str:
         "is an hour of "
         "one such core; what runs by shard (images, segmentations, features) divides by the cores or GPUs "
         "there are, and "
-        "listing, catalogue, census and geocells run in one process. Hours of networks are those of the full-size "
-        "networks **on CPU cores**, measured with random weights; no GPU rate was measured, so none stands here. "
+        f"listing, catalogue, census and geocells run in one process. {_network_words(network_device(rates))} "
         f"Photographs are taken to be as large as those that the readers were measured on "
-        f"({stored['source_bytes'] / 1000:.0f} kB, {stored['canonical_jpeg_bytes'] / 1000:.0f} kB canonical). Bytes of "
-        "class maps are left out: only drawn ones were at hand. Memory beyond the "
+        f"({stored['source_bytes'] / 1000:.0f} kB, {stored['canonical_jpeg_bytes'] / 1000:.0f} kB canonical), class "
+        f"maps ({map_bytes(rates) / 1000:.1f} kB) as those that the sample's OneFormer makes of photographs at the "
+        "input size of Swin-L; Swin-L's own were not at hand. Memory beyond the "
         f"{MACHINE_GIB} GiB of the machine stands bold.",
         "",
     ]
@@ -268,6 +298,19 @@ def document(rates: Rates) -> str:
         title = "MP-16" if factor == 1 else f"{factor} times MP-16"
         lines += [f"## {title}: {images:,} photographs, {shards:,} reference shards", "", *table(images, rates), ""]
     return "\n".join([*lines, "## What breaks first", "", *breaks(rates)])
+
+
+def _network_words(device: dict[str, Any]) -> str:
+    """What the hours of the networks mean."""
+    if device["kind"] == "cuda":
+        return (
+            f"Hours of networks are those of the full-size networks on **one {device['device']}**, measured with "
+            "random weights."
+        )
+    return (
+        "Hours of networks are those of the full-size networks **on CPU cores**, measured with random weights; no GPU "
+        "rate was measured, so none stands here."
+    )
 
 
 def main() -> None:
