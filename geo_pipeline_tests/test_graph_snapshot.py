@@ -50,7 +50,7 @@ def test_every_asset_is_ready_for_a_strangers_eye():
 
 def test_jobs_are_named_for_wishes_and_the_schedule_is_off():
     made = definitions()
-    assert {job.name for job in made.jobs} == {"rebuild_geosurge", "rebuild_router", "rebenchmark"}
+    assert {job.name for job in made.jobs} == {"rebuild_geosurge", "rebuild_router", "rebenchmark", "compare"}
     assert [schedule.default_status for schedule in made.schedules] == [dg.DefaultScheduleStatus.STOPPED]
 
 

@@ -4,7 +4,11 @@
 mean into a coordinate. How baselines train belongs to `training`, their files to `checkpoint`, scores of cells to
 `cell_scores`.
 
-Shapes: B images, H x W pixels, T tokens, D width, S length of a description, N training images, K numbers of a target.
+A loss is a sum of terms, each a mean over the images that it counts (those that a partition covers, say). A baseline
+gives the sums and the counts apart, so that the parts of a batch add up to the loss of the whole.
+
+Shapes: B images, M of a micro-batch, H x W pixels, T tokens or terms of the loss, D width, S length of a description, N
+training images, K numbers of a target, X rows that a step's images are compared with.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +16,7 @@ from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from geo_pipeline.baselines.config import BaselineConfig
@@ -71,15 +76,35 @@ class Baseline(nn.Module, ABC):
 
     @abstractmethod
     def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
-        """What `loss` compares with, of images at these coordinates: (N, K), any type."""
+        """What the loss compares with, of images at these coordinates: (N, K), any type."""
+
+    def compared(self, targets_BK: Tensor) -> Tensor:
+        """What the images of an effective batch are compared with (X, K), drawn once for all its parts: first a row for
+        each image, its own. The targets as they are by default.
+        """
+        return targets_BK
+
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """How many of these images each term of the loss counts (T,); one term that counts all by default."""
+        return torch.full((1,), len(targets_BK), device=targets_BK.device)
 
     @abstractmethod
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
-        """The training loss of a batch, a scalar."""
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
+        """The terms of the loss (T,), each summed over these images, whose targets are their rows of `compared_XK`.
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Take what is needed from the training images after the last step: pixels, class maps and targets of all of
-        them, centre crops in their order, without gradients. Nothing by default, and then no image is read.
+        Divided by `counts` of the effective batch, the terms of all its micro-batches add up to its loss.
+        """
+
+    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+        """The training loss of a batch, a scalar. A term that counts no image of it is 0."""
+        compared_XK = self.compared(targets_BK)
+        sums_T = self.loss_sums(pixels_BCHW, class_map_BHW, compared_XK[: len(targets_BK)], compared_XK)
+        return (sums_T / self.counts(targets_BK).clamp_min(1)).sum()
+
+    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
+        """Take what is needed from the training images after the last step: pixels and class maps of all of them,
+        centre crops in their order, without gradients, and their targets. Nothing by default, and then no image is
+        read.
         """
 
     @abstractmethod

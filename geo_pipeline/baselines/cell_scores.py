@@ -1,8 +1,8 @@
-"""Cells as classes: the loss of a partition, the scores of a hierarchy, and the coordinate of the best place.
+"""Cells as classes: the loss of the partitions, the scores of a hierarchy, and the coordinate of the best place.
 
 Used by every baseline that classifies cells. Which cells there are belongs to `earth`.
 
-Shapes: B images, C cells of a partition, F places of the finest partition, P partitions.
+Shapes: B images, M of a micro-batch, C cells of a partition, F places of the finest partition, P partitions.
 """
 
 from collections.abc import Sequence
@@ -21,15 +21,22 @@ class CellCountError(ValueError):
     """A partition that the hierarchy does not have."""
 
 
-def cell_loss(logits_BC: Tensor, cells_B: Tensor) -> Tensor:
-    """Mean cross entropy; an image outside every cell (-1) does not count, and a batch of such images gives 0."""
-    total = functional.cross_entropy(logits_BC.float(), cells_B, ignore_index=-1, reduction="sum")
-    return total / (cells_B >= 0).sum().clamp_min(1)
+def cell_sums(logits: Sequence[Tensor], cells_MP: Tensor) -> Tensor:
+    """Cross entropy over the cells of each partition (P,), summed over the images that it covers (others have -1).
+
+    Each is divided by the number of partitions: over the `covered` images of a batch, the terms add up to the mean of
+    the partitions' losses.
+    """
+    parts = [
+        functional.cross_entropy(logits_MC.float(), cells_MP[:, p], ignore_index=-1, reduction="sum")
+        for p, logits_MC in enumerate(logits)
+    ]
+    return torch.stack(parts) / len(parts)
 
 
-def hierarchy_loss(logits: Sequence[Tensor], cells_BP: Tensor) -> Tensor:
-    """The mean of the partitions' losses."""
-    return torch.stack([cell_loss(part, cells_BP[:, p]) for p, part in enumerate(logits)]).mean()
+def covered(cells_BP: Tensor) -> Tensor:
+    """How many images each partition covers (P,)."""
+    return (cells_BP >= 0).sum(dim=0)
 
 
 def hierarchy_scores(logits: Sequence[Tensor], ancestors_FP: Tensor) -> Tensor:

@@ -17,19 +17,22 @@ from torch import Tensor
 
 from geo_pipeline.baselines.baseline import Baseline
 from geo_pipeline.baselines.config import BaselineConfig, config_from_json
-from geo_pipeline.baselines.registry import UnknownBaselineError, baseline_class, entry
+from geo_pipeline.baselines.registry import baseline_class, entry
 from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge import checkpoint as geosurge_checkpoint
 from geo_pipeline.geosurge.checkpoint import (
     CARD,
     CELLS,
     DUAL_USE,
     LICENCE,
     WEIGHTS,
-    CheckpointError,
+    existing,
     fill,
+    fingerprint_in,
     read_tensors,
+    stored_cells,
+    understood,
 )
-from geo_pipeline.geosurge.config import ConfigError
 from geo_pipeline.geosurge.model import pick_device
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower
 
@@ -72,11 +75,17 @@ def load(folder: Path | str, hierarchy: Hierarchy | None = None, device: str | N
     """
     folder = Path(folder)
     card = read_card(folder)
-    config = _config(folder, card)
-    cells = _cells(folder, card, hierarchy)
-    tower = build_tower(TowerArchitecture.from_json(card["tower"]), config.vision.trainable_blocks)
-    model = build(config, cells, tower)
-    tensors = read_tensors(_existing(folder, WEIGHTS))
+    config, architecture, fingerprint = understood(
+        folder,
+        lambda: (
+            config_from_json(card["config"]),
+            TowerArchitecture.from_json(card["tower"]),
+            None if card["partition_fingerprint"] is None else fingerprint_in(card),
+        ),
+    )
+    cells = None if fingerprint is None else stored_cells(folder, fingerprint, hierarchy)
+    model = build(config, cells, build_tower(architecture, config.vision.trainable_blocks))
+    tensors = read_tensors(existing(folder, WEIGHTS))
     _make_room(model, tensors)
     fill(model, tensors, folder)
     return model.to(pick_device(device)).eval()
@@ -84,50 +93,7 @@ def load(folder: Path | str, hierarchy: Hierarchy | None = None, device: str | N
 
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a checkpoint folder. Raises CheckpointError when there is none that this version reads."""
-    if not (folder / CARD).is_file():
-        pickles = sorted(p.name for p in folder.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt"})
-        found = f"only {', '.join(pickles)}, which may hold a pickle and is never loaded" if pickles else "no card.json"
-        raise CheckpointError(
-            f"{folder} is no checkpoint of a baseline: found {found}; expected {WEIGHTS} and {CARD}. Train one, or "
-            "name the folder that training wrote."
-        )
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{folder / CARD} is not readable as JSON ({error}): train again, or restore the file."
-        ) from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        name = card.get("format") if isinstance(card, dict) else type(card).__name__
-        raise CheckpointError(
-            f"{folder / CARD} has the format {name!r}; expected {FORMAT!r}: name the folder of a baseline, or train "
-            "again with this version."
-        )
-    return card
-
-
-def _config(folder: Path, card: Mapping[str, Any]) -> BaselineConfig:
-    try:
-        return config_from_json(card["config"])
-    except (KeyError, TypeError, ConfigError, UnknownBaselineError) as error:
-        raise CheckpointError(
-            f"{folder / CARD} holds a configuration that this version does not know ({error}): train again."
-        ) from error
-
-
-def _cells(folder: Path, card: Mapping[str, Any], present: Hierarchy | None) -> Hierarchy | None:
-    expected = card["partition_fingerprint"]
-    if expected is None:
-        return None
-    stored = Hierarchy.from_table(pq.read_table(_existing(folder, CELLS)))
-    known = {"its own geocells.parquet": stored} | ({"the present geocells": present} if present is not None else {})
-    for name, cells in known.items():
-        if cells.fingerprint() != expected:
-            raise CheckpointError(
-                f"The checkpoint {folder} was trained on partition {expected[:12]}, {name} hold "
-                f"{cells.fingerprint()[:12]}: its classes would name other places. Train again on these geocells."
-            )
-    return stored
+    return geosurge_checkpoint.read_card(folder, FORMAT, "checkpoint of a baseline", (WEIGHTS, CARD))
 
 
 def _make_room(model: Baseline, tensors: Mapping[str, Tensor]) -> None:
@@ -136,12 +102,3 @@ def _make_room(model: Baseline, tensors: Mapping[str, Tensor]) -> None:
         stored, present = tensors.get(name), model.get_buffer(name)
         if stored is not None and stored.shape[1:] == present.shape[1:] and stored.ndim == present.ndim:
             setattr(model, name, torch.empty(stored.shape, dtype=present.dtype))
-
-
-def _existing(folder: Path, name: str) -> Path:
-    if not (folder / name).is_file():
-        raise CheckpointError(
-            f"{folder} has a card but no {name}: the checkpoint is incomplete. Copy the whole folder again or train "
-            "again."
-        )
-    return folder / name

@@ -180,7 +180,8 @@ class GeoClipOptions(Options):
 
 @dataclass(frozen=True)
 class PigeonOptions(Options):
-    """Cells: S2 cells whose means lie within `place_km` are merged, at most `merged_cells` into one.
+    """Cells: S2 cells whose means lie within `place_km` are merged, at most `merged_cells` into one. Without the idea
+    they stay as they are, and none of these options counts.
 
     Labels fade by e over `tau_km` (the paper's 75). The refinement looks at `prototypes` clusters in each of the
     `top_cells` best cells; `temperature` turns distances of unit vectors into weights (ours).
@@ -213,7 +214,8 @@ OPTIONS: dict[str, type[Options]] = {
 class BaselineConfig:
     """A baseline: name, tower, training, its own options (None: the defaults), and whether its naming idea is on.
 
-    Of `training` everything counts but what belongs to GeoSURGE's objective (loss, symmetric, uncovered, micro_batch).
+    Of `training` everything counts but what belongs to GeoSURGE's objective (loss, symmetric, uncovered). Here too
+    `micro_batch` bounds the memory of a step and changes no gradient.
     """
 
     name: str
@@ -232,7 +234,7 @@ class BaselineConfig:
             f"The baseline {self.name} has options {type(self.options).__name__}; expected {wanted.__name__}.",
         )
         plain = TrainingConfig()
-        for name in ("loss", "symmetric", "uncovered", "micro_batch"):
+        for name in ("loss", "symmetric", "uncovered"):
             found = getattr(self.training, name)
             demand(
                 found == getattr(plain, name),

@@ -7,7 +7,7 @@ Simplified: sets are random merges of neighbouring cells of the finest partition
 where the paper also weighs visual likeness; the score of a part is the mean over sets of the probability of its class;
 no retrieval inside the best part. Without the idea (`idea=False`) there is one set, and its classes are the places.
 
-Shapes: B images, S sets, C classes of a set, A parts.
+Shapes: B images, M of a micro-batch, S sets, C classes of a set, A parts.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, heads, hierarchy_loss
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, covered, heads
 from geo_pipeline.baselines.config import BaselineConfig, CPlanetOptions
 from geo_pipeline.baselines.geoclass_sets import geoclass_sets
 from geo_pipeline.earth.hierarchy import Hierarchy
@@ -47,9 +47,13 @@ class CPlaNet(Baseline):
         cells_N = self.hierarchy.assign(lat_deg_N, lon_deg_N)[:, -1]
         return torch.from_numpy(np.where(cells_N[:, None] >= 0, self.sets.class_FS[cells_N], -1))
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
-        """The mean of the sets' cross entropies."""
-        return hierarchy_loss(self._logits(pixels_BCHW), targets_BK)
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that each set covers."""
+        return covered(targets_BK)
+
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
+        """The mean of the sets' cross entropies, a term for each."""
+        return cell_sums(self._logits(pixels_MCHW), targets_MK)
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Scores (B, A) of the parts: the mean over sets of the probability of the class that holds the part."""

@@ -6,13 +6,18 @@ of a few sigmas, and each encoding goes through an MLP of its own; the sum is th
 contrastive: the image against the coordinates of its batch and of a queue. The answer is the best of a gallery of
 training coordinates.
 
+Coordinates are encoded in float32 whatever the precision of training: bfloat16 would move them by up to 40 km. An image
+is compared with coordinates, known before any image is encoded, so that micro-batches change no gradient.
+
 Simplified: the queue is drawn anew from the gallery instead of kept from past batches; one view per image; the tower's
 last block learns with the head. Without the idea (`idea=False`) the MLPs read the projected coordinate as it is.
 
-Shapes: B images, N coordinates, G of the gallery, Q of the queue, D width, M Fourier features.
+Shapes: B images, M of a micro-batch (or Fourier features), N coordinates, X of a batch and its queue, G of the gallery,
+Q of the queue, D width.
 """
 
 import math
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -65,8 +70,8 @@ class GeoClip(Baseline):
         """The coordinates themselves (N, 2), in degrees."""
         return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N], axis=1).astype(np.float64))
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
-        """Cross entropy of each image's own coordinate among those of the batch and of the queue.
+    def compared(self, targets_BK: Tensor) -> Tensor:
+        """The coordinates (X, 2) of the batch and of the queue, moved by noise.
 
         In evaluation nothing is random: no noise, and the queue is spread evenly over the gallery.
         """
@@ -74,13 +79,18 @@ class GeoClip(Baseline):
         if self.training:
             targets_BK = displaced(targets_BK, self.options.noise_km)
             queue_Q2 = displaced(queue_Q2, self.options.queue_noise_km)
-        places_ND = self.location(torch.cat([targets_BK, queue_Q2]))
-        images_BD = self.describe(pixels_BCHW, class_map_BHW)
-        with torch.autocast(images_BD.device.type, enabled=False):
-            logits_BN = self.scale() * images_BD @ places_ND.T
-        return functional.cross_entropy(logits_BN, torch.arange(len(targets_BK), device=logits_BN.device))
+        return torch.cat([targets_BK, queue_Q2])
 
-    def collect(self, batches: object) -> None:
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
+        """Cross entropy of each image's own coordinate among those of the batch and of the queue."""
+        own_MD, places_XD = self.location(targets_MK), self.location(compared_XK)
+        images_MD = self.describe(pixels_MCHW, class_map_MHW)
+        with torch.autocast(images_MD.device.type, enabled=False):
+            scaled_MD = self.scale() * images_MD
+            chance_M = (scaled_MD * own_MD).sum(dim=1) - (scaled_MD @ places_XD.T).logsumexp(dim=1)
+        return -chance_M.sum()[None]
+
+    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
         """Encode the gallery, once and for all; no image is read."""
         self.gallery_GD = self.location(self.gallery_deg_G2)
 
@@ -129,10 +139,11 @@ class LocationEncoder(nn.Module):
         )
 
     def forward(self, coordinates_deg_N2: Tensor) -> Tensor:
-        """Unit vectors (N, D) float32 of latitudes and longitudes (N, 2) in degrees."""
-        projected_N2 = equal_earth(coordinates_deg_N2.double()).float()
-        summed_ND = torch.stack([scale(projected_N2) for scale in self.scales]).sum(dim=0)
-        return functional.normalize(summed_ND.float(), dim=1)
+        """Unit vectors (N, D) of latitudes and longitudes (N, 2) in degrees, in float32 also under autocast."""
+        with torch.autocast(coordinates_deg_N2.device.type, enabled=False):
+            projected_N2 = equal_earth(coordinates_deg_N2.double()).float()
+            summed_ND = torch.stack([scale(projected_N2) for scale in self.scales]).sum(dim=0)
+            return functional.normalize(summed_ND, dim=1)
 
 
 class FourierFeatures(nn.Module):
@@ -146,7 +157,7 @@ class FourierFeatures(nn.Module):
         self.register_buffer("frequency_M2", 2 * math.pi * sigma * drawn_M2)
 
     def forward(self, projected_N2: Tensor) -> Tensor:
-        """Features (N, 2 M). Multiplied element by element: bf16 products would lose the fine scales."""
+        """Features (N, 2 M). Multiplied element by element: a product of matrices may round to TF32."""
         angle_NM = (projected_N2[:, None] * self.frequency_M2).sum(dim=2)
         return torch.cat([angle_NM.cos(), angle_NM.sin()], dim=1)
 

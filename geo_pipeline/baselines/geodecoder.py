@@ -9,19 +9,19 @@ Simplified: a CLIP tower instead of a Swin encoder; one scene set of three, with
 (`scenes`), which only training reads; in training the labelled scene's query answers. Without the idea (`idea=False`)
 the CLS token is classified at each level: no queries, no scenes.
 
-Shapes: B images, L levels, S scenes, Q = L x S queries, T tokens, D width, C cells, F finest cells, N images.
+Shapes: B images, M of a micro-batch, L levels, S scenes, Q = L x S queries, T tokens, D width, C cells, F finest
+cells, N images.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geo_pipeline.baselines.attention import Attention, perceptron
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, chosen_partitions, heads, hierarchy_loss, hierarchy_scores
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, chosen_partitions, covered, heads, hierarchy_scores
 from geo_pipeline.baselines.config import BaselineConfig, GeoDecoderOptions
-from geo_pipeline.baselines.scenes import SCENES, scene_labels
+from geo_pipeline.baselines.scenes import SCENES, scene_labels, scene_sum
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.vision import VisionTower
 
@@ -95,14 +95,19 @@ class GeoDecoder(Baseline):
         chosen_BLD = decoded_BLSD[torch.arange(len(scenes_B), device=scenes_B.device), :, scenes_B]
         return [head(chosen_BLD[:, level]) for level, head in enumerate(self.heads)]
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that each level covers and, with the idea, all of them for the scenes."""
+        covered_P = covered(targets_BK)
+        return torch.cat([covered_P, covered_P.new_tensor([len(targets_BK)])]) if self.config.idea else covered_P
+
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
         """Cross entropy over the cells of every level and, with the idea, over the scenes."""
-        decoded_BLSD = self.decode(pixels_BCHW)
+        decoded_MLSD = self.decode(pixels_MCHW)
         if not self.config.idea:
-            return hierarchy_loss(self.logits(decoded_BLSD, scene_zero(decoded_BLSD)), targets_BK)
-        scenes_B = scene_labels(class_map_BHW)
-        scene_loss = functional.cross_entropy(confidence(decoded_BLSD).float(), scenes_B)
-        return hierarchy_loss(self.logits(decoded_BLSD, scenes_B), targets_BK) + self.options.scene_weight * scene_loss
+            return cell_sums(self.logits(decoded_MLSD, scene_zero(decoded_MLSD)), targets_MK)
+        scenes_M = scene_labels(class_map_MHW)
+        scenes_1 = self.options.scene_weight * scene_sum(confidence(decoded_MLSD), scenes_M)
+        return torch.cat([cell_sums(self.logits(decoded_MLSD, scenes_M), targets_MK), scenes_1])
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities (B, F) of the finest cells, as the queries of the most confident scene give them."""

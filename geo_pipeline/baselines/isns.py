@@ -9,7 +9,7 @@ three whole networks; the scene comes from the class map (`scenes`), not from a 
 three of GeoSURGE's hierarchy, evenly from coarsest to finest; the answer of a cell is the mean of its photographs.
 Without the idea (`idea=False`) one network answers for all scenes, and no class map is read.
 
-Shapes: B images, C cells of a partition, F finest cells, P partitions, D width.
+Shapes: B images, M of a micro-batch, C cells of a partition, F finest cells, P partitions, D width.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, chosen_partitions, heads, hierarchy_loss, hierarchy_scores
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, chosen_partitions, covered, heads, hierarchy_scores
 from geo_pipeline.baselines.config import BaselineConfig, IsnsOptions
 from geo_pipeline.baselines.scenes import SCENES, scene_labels
 from geo_pipeline.earth.hierarchy import Hierarchy
@@ -58,9 +58,13 @@ class Isns(Baseline):
         """The cell (N, P) of each image in each partition, -1 where none holds it."""
         return torch.from_numpy(self.chosen.assign(lat_deg_N, lon_deg_N)).long()
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
-        """The mean of the partitions' cross entropies, each image through the network of its scene."""
-        return hierarchy_loss(self.logits(pixels_BCHW, class_map_BHW), targets_BK)
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that each partition covers."""
+        return covered(targets_BK)
+
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
+        """The mean of the partitions' cross entropies, a term for each; each image through the network of its scene."""
+        return cell_sums(self.logits(pixels_MCHW, class_map_MHW), targets_MK)
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities (B, F) of the finest cells over the hierarchy."""

@@ -7,10 +7,11 @@ decides.
 
 Simplified: cells and clusters are those of `semantic_cells` (merged S2 cells and k-means, no borders, no OPTICS); the
 labels of an image add up to one, so that a photograph far from its cell's mean weighs as much as any other; no climate,
-month or text tasks; a cluster answers with the mean of its photographs. Without the idea (`idea=False`) labels are
-one-hot and the best cell answers with its mean.
+month or text tasks; a cluster answers with the mean of its photographs. Without the idea (`idea=False`) the cells are
+the finest S2 cells as they are, labels are one-hot, and the best cell answers with its mean.
 
-Shapes: B images, N photographs, G cells, R prototypes of a cell (NaN where there are fewer), T cells kept, D width.
+Shapes: B images, M of a micro-batch, N photographs, G cells, R prototypes of a cell (NaN where there are fewer), X
+prototypes of all cells, T cells kept, D width.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, cell_loss
+from geo_pipeline.baselines.cell_scores import Places, cell_sums
 from geo_pipeline.baselines.config import BaselineConfig, PigeonOptions
 from geo_pipeline.baselines.semantic_cells import merged_cells, merged_means, nearest, place_clusters
 from geo_pipeline.earth.coordinates import coordinates_of, unit_vectors
@@ -31,7 +32,9 @@ from geo_pipeline.geosurge.vision import VisionTower
 
 
 class Pigeon(Baseline):
-    """A classifier over semantic cells, and prototypes; until `collect` there are none, and cells answer."""
+    """A classifier over semantic cells (without the idea: the finest S2 cells), and prototypes; until `collect` there
+    are none, and cells answer.
+    """
 
     prototype_GRD: Tensor
     prototype_deg_GR2: Tensor
@@ -41,8 +44,11 @@ class Pigeon(Baseline):
         super().__init__(config, hierarchy, tower)
         self.options = options = config.chosen(PigeonOptions)
         finest = self.hierarchy.partitions[-1]
-        self.cell_of_finest = merged_cells(finest, options.place_km, options.merged_cells)
-        lat_deg_G, lon_deg_G = merged_means(finest, self.cell_of_finest)
+        if config.idea:
+            self.cell_of_finest = merged_cells(finest, options.place_km, options.merged_cells)
+            lat_deg_G, lon_deg_G = merged_means(finest, self.cell_of_finest)
+        else:
+            self.cell_of_finest, lat_deg_G, lon_deg_G = np.arange(len(finest)), finest.lat_deg, finest.lon_deg
         self.places = Places(lat_deg_G, lon_deg_G)
         self.register_buffer("unit_G3", torch.from_numpy(unit_vectors(lat_deg_G, lon_deg_G)), persistent=False)
         self.norm = nn.LayerNorm(tower.width)
@@ -52,7 +58,7 @@ class Pigeon(Baseline):
         self.register_buffer("prototype_deg_GR2", torch.full((*shape, 2), torch.nan, dtype=torch.float64))
 
     def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
-        """Latitude, longitude in degrees and semantic cell (N, 3) float64; what no S2 cell holds goes to the cell with
+        """Latitude, longitude in degrees and cell (N, 3) float64; what no S2 cell holds goes to the cell with
         the nearest mean.
         """
         finest_N = self.hierarchy.assign(lat_deg_N, lon_deg_N)[:, -1]
@@ -60,39 +66,48 @@ class Pigeon(Baseline):
         cell_N = np.where(finest_N >= 0, self.cell_of_finest[np.maximum(finest_N, 0)], nearest_N)
         return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N, cell_N], axis=1).astype(np.float64))
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
         """Cross entropy with the faded labels, or with the one-hot ones."""
-        logits_BG = self.head(self.features(pixels_BCHW))
+        logits_MG = self.head(self.features(pixels_MCHW))
         if not self.config.idea:
-            return cell_loss(logits_BG, targets_BK[:, 2].long())
-        labels_BG = faded_labels(targets_BK[:, :2], self.unit_G3, self.options.tau_km)
-        return functional.cross_entropy(logits_BG.float(), labels_BG)
+            return cell_sums([logits_MG], targets_MK[:, 2:].long())
+        labels_MG = faded_labels(targets_MK[:, :2], self.unit_G3, self.options.tau_km)
+        return functional.cross_entropy(logits_MG.float(), labels_MG, reduction="sum")[None]
 
     def features(self, pixels_BCHW: Tensor) -> Tensor:
         """The normed CLS token (B, D)."""
         normed_BD: Tensor = self.norm(self.cls(pixels_BCHW))
         return normed_BD
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """The prototypes: mean unit vector and mean coordinate of the training photographs of every cluster."""
+    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
+        """The prototypes: mean unit vector and mean coordinate of the training photographs of every cluster.
+
+        Clusters follow from the coordinates alone; of the features, only their sums are kept.
+        """
         if not self.config.idea:
             return
-        features, targets = [], []
-        for pixels_BCHW, _, targets_BK in batches:
-            features.append(functional.normalize(self.features(pixels_BCHW).float(), dim=1).cpu().numpy())
-            targets.append(targets_BK.cpu().numpy())
-        features_ND, (lat_deg_N, lon_deg_N, cell_N) = np.concatenate(features), np.concatenate(targets).T
+        lat_deg_N, lon_deg_N, cell_N = targets_NK.cpu().numpy().T
         cells, most = self.prototype_GRD.shape[:2]
         cluster_N = place_clusters(cell_N.astype(np.int64), lat_deg_N, lon_deg_N, most)
         row_N = cell_N.astype(np.int64) * most + cluster_N
-        sums_XD, sums_X3 = np.zeros((cells * most, features_ND.shape[1])), np.zeros((cells * most, 3))
-        np.add.at(sums_XD, row_N, features_ND)
+        sums_X3 = np.zeros((cells * most, 3))
         np.add.at(sums_X3, row_N, unit_vectors(lat_deg_N, lon_deg_N))
         count_X = np.bincount(row_N, minlength=cells * most)
-        mean_XD = sums_XD / np.maximum(count_X, 1)[:, None]
         place_X2 = np.where(count_X[:, None] > 0, np.stack(coordinates_of(sums_X3), axis=1), np.nan)
-        self.prototype_GRD.copy_(torch.from_numpy(mean_XD).view_as(self.prototype_GRD))
+        mean_XD = self._summed(batches, torch.from_numpy(row_N), cells * most)
+        mean_XD /= torch.from_numpy(np.maximum(count_X, 1))[:, None]
+        self.prototype_GRD.copy_(mean_XD.view_as(self.prototype_GRD))
         self.prototype_deg_GR2.copy_(torch.from_numpy(place_X2).view_as(self.prototype_deg_GR2))
+
+    def _summed(self, batches: Iterable[tuple[Tensor, Tensor]], row_N: Tensor, clusters: int) -> Tensor:
+        """The unit vectors of the images, summed by cluster (X, D) float64, on the CPU."""
+        sums_XD = torch.zeros(clusters, self.tower.width, dtype=torch.float64)
+        start = 0
+        for pixels_BCHW, _ in batches:
+            unit_BD = functional.normalize(self.features(pixels_BCHW).float(), dim=1)
+            sums_XD.index_add_(0, row_N[start : start + len(unit_BD)], unit_BD.cpu().double())
+            start += len(unit_BD)
+        return sums_XD
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities of the cells and the unit vector of the image, side by side (B, G + D)."""
@@ -104,12 +119,14 @@ class Pigeon(Baseline):
         """The best cell's mean; with the idea, the nearest prototype of the best cell among the `top_cells`.
 
         There a cell's probability is multiplied by a softmax, over the kept cells, of how near their nearest prototypes
-        are. The score is the log probability, with the idea among the kept cells.
+        are. The score is the log probability, with the idea among the kept cells. Where none of the kept cells has a
+        prototype, the best cell's mean answers.
         """
         cells = len(self.unit_G3)
         probability_BG, features_BD = described_BS[:, :cells], described_BS[:, cells:]
+        means = self.places.best(probability_BG)
         if bool(self.prototype_deg_GR2.isnan().all()):
-            return self.places.best(probability_BG)
+            return means
         kept_BT = probability_BG.topk(min(self.options.top_cells, cells), dim=1)
         apart_BTR = torch.linalg.norm(self.prototype_GRD[kept_BT.indices] - features_BD[:, None, None], dim=3)
         place_BTR2 = self.prototype_deg_GR2[kept_BT.indices]
@@ -119,7 +136,9 @@ class Pigeon(Baseline):
         value_B, best_B = score_BT.max(dim=1)
         images_B = torch.arange(len(best_B), device=best_B.device)
         found_B2 = place_BTR2[images_B, best_B, nearest_BT.indices[images_B, best_B]]
-        return Located(found_B2[:, 0], found_B2[:, 1], value_B.double())
+        none_B = nearest_BT.values.isinf().all(dim=1)
+        refined = Located(found_B2[:, 0], found_B2[:, 1], value_B.double())
+        return Located(*(torch.where(none_B, mean, own) for mean, own in zip(means, refined, strict=True)))
 
 
 def faded_labels(coordinates_deg_B2: Tensor, unit_G3: Tensor, tau_km: float) -> Tensor:

@@ -7,7 +7,7 @@ Simplified: a CLIP tower instead of an Inception network; no LSTM over albums; t
 photographs, as of every method here, not the cell's centre. Without the idea (`idea=False`) the classes are a regular
 grid of latitude and longitude with about as many cells, blind to where photographs were taken.
 
-Shapes: B images, C cells, N training images.
+Shapes: B images, M of a micro-batch, C cells, N training images.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import CellCountError, cell_loss
+from geo_pipeline.baselines.cell_scores import CellCountError, cell_sums, covered
 from geo_pipeline.baselines.config import BaselineConfig, PlanetOptions
 from geo_pipeline.earth.coordinates import coordinates_of, unit_vectors
 from geo_pipeline.earth.hierarchy import Hierarchy, Partition
@@ -61,9 +61,13 @@ class PlaNet(Baseline):
         logits_BC: Tensor = self.head(self.norm(self.cls(pixels_BCHW)))
         return logits_BC
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that some cell covers."""
+        return covered(targets_BK)
+
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
         """Cross entropy over the cells."""
-        return cell_loss(self.logits(pixels_BCHW), targets_BK[:, 0])
+        return cell_sums([self.logits(pixels_MCHW)], targets_MK)
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities (B, C) of the cells."""

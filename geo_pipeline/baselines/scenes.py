@@ -4,7 +4,7 @@ ISNs, TransLocator and GeoDecoder took scene labels from a classifier trained on
 told by what covers the most pixels. What stands in any scene (sky, people, animals, light) does not count; a picture of
 nothing else is natural. Which classes there are belongs to `sample_world.ade20k`.
 
-Shapes: B images, H x W pixels, S scenes, C classes.
+Shapes: B images, M of a micro-batch, H x W pixels, S scenes, C classes.
 """
 
 import torch
@@ -55,6 +55,11 @@ def scene_shares(class_map_BHW: Tensor) -> Tensor:
     counts_BC = torch.zeros(len(flat_BN), 256, device=flat_BN.device)
     counts_BC.scatter_add_(1, flat_BN, torch.ones_like(flat_BN, dtype=torch.float32))
     return functional.normalize(counts_BC, p=1, dim=1) @ votes_CS
+
+
+def scene_sum(logits_MS: Tensor, scenes_M: Tensor) -> Tensor:
+    """Cross entropy over the scenes, summed over the images: one term (1,) of a baseline's loss."""
+    return functional.cross_entropy(logits_MS.float(), scenes_M, reduction="sum")[None]
 
 
 def scene_labels(class_map_BHW: Tensor) -> Tensor:

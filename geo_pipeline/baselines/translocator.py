@@ -9,19 +9,19 @@ colours; one scene set of three instead of 3, 16 and 365, with labels from the m
 alike. Without the idea (`idea=False`) there is the photograph's branch alone: no map and, since the labels come from
 the map, no scene task.
 
-Shapes: B images, T tokens (CLS first), D width, C cells of a partition, F finest cells, P partitions, N images.
+Shapes: B images, M of a micro-batch, T tokens (CLS first), D width, C cells of a partition, F finest cells, P
+partitions, N images.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from geo_pipeline.baselines.attention import SelfBlock
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, chosen_partitions, heads, hierarchy_loss, hierarchy_scores
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, chosen_partitions, covered, heads, hierarchy_scores
 from geo_pipeline.baselines.config import BaselineConfig, TranslocatorOptions
-from geo_pipeline.baselines.scenes import SCENES, scene_labels
+from geo_pipeline.baselines.scenes import SCENES, scene_labels, scene_sum
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.fusion import SemanticTokens
 from geo_pipeline.geosurge.vision import VisionTower
@@ -87,14 +87,19 @@ class TransLocator(Baseline):
         normed_BD: Tensor = self.norm(torch.cat([part[:, 0] for part in branches], dim=1))
         return normed_BD
 
-    def loss(self, pixels_BCHW: Tensor, class_map_BHW: Tensor, targets_BK: Tensor) -> Tensor:
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that each partition covers and, with the idea, all of them for the scenes."""
+        covered_P = covered(targets_BK)
+        return torch.cat([covered_P, covered_P.new_tensor([len(targets_BK)])]) if self.config.idea else covered_P
+
+    def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
         """Cross entropy over the cells of every partition and, with the idea, over the scenes."""
-        features_BD = self.features(pixels_BCHW, class_map_BHW)
-        loss = hierarchy_loss([head(features_BD) for head in self.heads], targets_BK)
+        features_MD = self.features(pixels_MCHW, class_map_MHW)
+        cells_P = cell_sums([head(features_MD) for head in self.heads], targets_MK)
         if self.scene_head is None:
-            return loss
-        scenes = functional.cross_entropy(self.scene_head(features_BD).float(), scene_labels(class_map_BHW))
-        return loss + self.options.scene_weight * scenes
+            return cells_P
+        scenes_1 = scene_sum(self.scene_head(features_MD), scene_labels(class_map_MHW))
+        return torch.cat([cells_P, self.options.scene_weight * scenes_1])
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities (B, F) of the finest cells, all partitions together."""

@@ -1,4 +1,4 @@
-"""The ablations of GeoSURGE (Tables VI to VIII): each is the whole configuration with one value changed. Torch-free.
+"""The ablations of GeoSURGE (Tables VI to VIII): each is the whole configuration with one thing changed. Torch-free.
 
 The full model stands in every table as the method `geosurge`: embeddings in Table VI, the whole hierarchy in Table VII,
 all fusion blocks in Table VIII. How the tables are told belongs to `scoring`.
@@ -7,7 +7,7 @@ all fusion blocks in Table VIII. How the tables are told belongs to `scoring`.
 from collections.abc import Callable
 from dataclasses import replace
 
-from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
+from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig, InferenceConfig
 
 Change = Callable[[GeoSurgeConfig], GeoSurgeConfig]
 
@@ -20,8 +20,14 @@ def _fusion(blocks: int) -> Change:
     return lambda config: replace(config, fusion=replace(config.fusion, blocks=blocks))
 
 
+def _classifier(config: GeoSurgeConfig) -> GeoSurgeConfig:
+    """A classification objective; the options of the contrastive one have no meaning for it."""
+    training = replace(config.training, loss="unique_cells", symmetric=False)
+    return replace(config, geography="classifier", training=training)
+
+
 ABLATIONS: dict[str, Change] = {
-    "classifier": lambda config: replace(config, geography="classifier"),
+    "classifier": _classifier,
     "depth_5": _depth(5),
     "depth_3": _depth(3),
     "depth_1": _depth(1),
@@ -37,3 +43,19 @@ def ablated(config: GeoSurgeConfig, variant: str) -> GeoSurgeConfig:
     if variant not in ABLATIONS:
         raise ConfigError(f"Found the ablation {variant!r}; expected one of {', '.join(ABLATIONS)}.")
     return ABLATIONS[variant](config)
+
+
+def takes_away(config: GeoSurgeConfig, variant: str, partitions: int) -> bool:
+    """Whether a variant has less than the full model of this configuration over so many partitions.
+
+    It has not where the full model is as shallow, has as few fusion blocks, or is a classifier itself.
+    """
+    changed = ablated(config, variant)
+    depths = (changed.depth or partitions, config.depth or partitions)
+    fewer = depths[0] < depths[1] or changed.fusion.blocks < config.fusion.blocks
+    return fewer or changed.geography != config.geography
+
+
+def inference_of(config: GeoSurgeConfig, inference: InferenceConfig) -> InferenceConfig:
+    """How a variant is asked: as the full model, but a classifier has no cosines, so it takes log probabilities."""
+    return replace(inference, score="log_softmax") if config.geography == "classifier" else inference

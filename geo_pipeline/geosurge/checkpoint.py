@@ -7,10 +7,10 @@ note. The state of an unfinished training belongs to `resume`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import FusionConfig, GeoSurgeConfig, TrainingConfig, VisionConfig
+from geo_pipeline.geosurge.vision import TowerArchitecture
+
+Understood = TypeVar("Understood")
 
 FORMAT = "geo-pipeline/geosurge/1"
 WEIGHTS, CARD, CELLS = "model.safetensors", "card.json", "geocells.parquet"
@@ -80,13 +83,18 @@ def save(
     card.replace(folder / CARD)
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a checkpoint folder. Raises CheckpointError when there is none that this version reads."""
+def read_card(
+    folder: Path,
+    expected: str = FORMAT,
+    kind: str = "GeoSURGE checkpoint",
+    files: Sequence[str] = (WEIGHTS, CARD, CELLS),
+) -> dict[str, Any]:
+    """The card of a checkpoint folder. Raises CheckpointError when there is none of the `expected` format."""
     if not (folder / CARD).is_file():
         pickles = sorted(p.name for p in folder.glob("*") if p.suffix in {".pt", ".pth", ".bin", ".pkl", ".ckpt"})
         found = f"only {', '.join(pickles)}, which may hold a pickle and is never loaded" if pickles else "no card.json"
         raise CheckpointError(
-            f"{folder} is no GeoSURGE checkpoint: found {found}; expected {WEIGHTS}, {CARD} and {CELLS}. Train one, or "
+            f"{folder} is no {kind}: found {found}; expected {', '.join(files[:-1])} and {files[-1]}. Train one, or "
             "name the folder that training wrote."
         )
     try:
@@ -95,12 +103,47 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder / CARD} is not readable as JSON ({error}): train again, or restore the file."
         ) from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    if not isinstance(card, dict) or card.get("format") != expected:
         name = card.get("format") if isinstance(card, dict) else type(card).__name__
         raise CheckpointError(
-            f"{folder / CARD} has the format {name!r}; expected {FORMAT!r}: train again with this version."
+            f"{folder / CARD} has the format {name!r}; expected {expected!r}: name the folder of a {kind}, or train "
+            "again with this version."
         )
     return card
+
+
+def understood(folder: Path, reading: Callable[[], Understood]) -> Understood:
+    """What `reading` takes from a card. Raises CheckpointError where it lacks something or has what is not known."""
+    try:
+        return reading()
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / CARD} holds what this version does not know, or lacks what it needs "
+            f"({type(error).__name__}: {error}). Train again, or read it with the version that wrote it."
+        ) from error
+
+
+def fingerprint_in(card: Mapping[str, Any]) -> str:
+    """The fingerprint of the partition that a checkpoint was trained on. Raises KeyError, TypeError."""
+    found = card["partition_fingerprint"]
+    if not isinstance(found, str):
+        raise TypeError(f"partition_fingerprint is {found!r}")
+    return found
+
+
+def stored_cells(folder: Path, fingerprint: str, present: Hierarchy | None) -> Hierarchy:
+    """The geocells of a checkpoint folder. Raises CheckpointError where they or the `present` ones are others than it
+    was trained on.
+    """
+    stored = Hierarchy.from_table(pq.read_table(existing(folder, CELLS)))
+    known = {"its own geocells.parquet": stored} | ({} if present is None else {"the present geocells": present})
+    for name, cells in known.items():
+        if cells.fingerprint() != fingerprint:
+            raise CheckpointError(
+                f"The checkpoint {folder} was trained on partition {fingerprint[:12]}, {name} hold "
+                f"{cells.fingerprint()[:12]}: its cells would name other places. Train again on these geocells."
+            )
+    return stored
 
 
 def read(folder: Path, hierarchy: Hierarchy | None = None, prefix: str = "") -> StoredCheckpoint:
@@ -109,19 +152,12 @@ def read(folder: Path, hierarchy: Hierarchy | None = None, prefix: str = "") -> 
     With `hierarchy`, its partition must be the same.
     """
     card = read_card(folder)
-    stored = Hierarchy.from_table(pq.read_table(_existing(folder, CELLS)))
-    present = {"its own geocells.parquet": stored}
-    if hierarchy is not None:
-        present["the present geocells"] = hierarchy
-    for name, cells in present.items():
-        if cells.fingerprint() != card["partition_fingerprint"]:
-            raise CheckpointError(
-                f"The checkpoint {folder} was trained on partition {card['partition_fingerprint'][:12]}, {name} hold "
-                f"{cells.fingerprint()[:12]}: embeddings would name other places. Train again on these geocells."
-            )
-    return StoredCheckpoint(
-        read_tensors(_existing(folder, WEIGHTS), prefix), config_from_json(card["config"]), card["tower"], stored, card
+    config, _, fingerprint = understood(
+        folder,
+        lambda: (config_from_json(card["config"]), TowerArchitecture.from_json(card["tower"]), fingerprint_in(card)),
     )
+    stored = stored_cells(folder, fingerprint, hierarchy)
+    return StoredCheckpoint(read_tensors(existing(folder, WEIGHTS), prefix), config, card["tower"], stored, card)
 
 
 def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -176,7 +212,8 @@ def config_from_json(value: Mapping[str, Any]) -> GeoSurgeConfig:
     )
 
 
-def _existing(folder: Path, name: str) -> Path:
+def existing(folder: Path, name: str) -> Path:
+    """A file of a checkpoint folder. Raises CheckpointError where it is missing."""
     if not (folder / name).is_file():
         raise CheckpointError(
             f"{folder} has a card but no {name}: the checkpoint is incomplete. Copy the whole folder again or train "

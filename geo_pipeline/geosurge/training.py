@@ -43,7 +43,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is not finite. The last good state is kept; the batch's ids are written down."""
+    """The loss is not finite. The last good state is kept; the ids of a training batch are written down."""
 
 
 class NothingToTrainError(ValueError):
@@ -222,6 +222,8 @@ class Trainer:
         progress, rows = self.progress, self._holdout_rows()
         train_loss = float(np.mean([row[3] for row in progress.curves if row[1] == progress.epoch]))
         holdout_loss, metric = self._holdout() if len(rows) else (math.nan, math.nan)
+        if len(rows):
+            demand_finite(holdout_loss, "GeoSURGE", progress)
         watched = holdout_loss if len(rows) else train_loss
         rate = self.optimizer.param_groups[0]["lr"]
         if len(rows):
@@ -339,6 +341,17 @@ class Trainer:
     def _barrier(self) -> None:
         if self.world > 1:
             distributed.barrier()
+
+
+def demand_finite(holdout_loss: float, model: str, progress: Progress) -> None:
+    """Raise TrainingDivergedError for a held-out loss that is not finite: no epoch could be the best."""
+    if not math.isfinite(holdout_loss):
+        raise TrainingDivergedError(
+            f"The loss of {model} on the held-out images is {holdout_loss} at epoch {progress.epoch}, step "
+            f"{progress.step}; expected a finite number. The last steps of the epoch spoilt the weights, or a held-out "
+            "image is beyond them. Lower training.lr, then train again; the state in last, where there is one, belongs "
+            "to the present rate: delete it, or train into another folder."
+        )
 
 
 def _groups(parameters: dict[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

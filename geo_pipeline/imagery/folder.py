@@ -2,7 +2,8 @@
 
 With metadata, its rows are the records: the path of a row is relative to the metadata's own folder (or to the image
 folder), or the image is found by its id. Without, every image file of the folder is a record; its author is unknown.
-Files and URLs belong to `files`, what a path means to `folder_paths`, matching rows with files to `join`.
+Files and URLs belong to `files`, what a path means to `folder_paths`, matching rows with files to `join`, the EXIF of
+each file to `exif_index`.
 """
 
 import hashlib
@@ -14,17 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.imagery.exif import coordinates_from_exif
-from geo_pipeline.imagery.file_kind import first_bytes_kind
+from geo_pipeline.imagery.exif_index import exif_facts
 from geo_pipeline.imagery.metadata.join import ENTRIES, joined
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
-from geo_pipeline.imagery.source import LISTING_ROWS, MissingImageError, SourceRecord, batches_of
+from geo_pipeline.imagery.source import LISTING, LISTING_ROWS, MissingImageError
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, PROBLEMS, Files, file_digest
 from geo_pipeline.imagery.stores.folder_paths import PathRule
 
 _PHOTOGRAPH = r"(?i)/$|(^|/)[^/.]+$|(" + "|".join(rf"\{suffix}" for suffix in IMAGE_SUFFIXES) + ")$"
 """Names that a metadata file may mean: those that end as photographs do, and those without any ending."""
-_EXIF_AT_ONCE = 256
 
 
 class FolderSource:
@@ -32,7 +31,8 @@ class FolderSource:
 
     Both are local paths or fsspec URLs. A locator is the path relative to `images`, with forward slashes, so that
     tables survive a move of the folder. Links that lead out of the folder are refused unless `follow_links`.
-    `metadata_format` is a published layout of the metadata; None: tell it from the file.
+    `metadata_format` is a published layout of the metadata; None: tell it from the file. With `index` (a local folder)
+    what the EXIF says is kept there, so that only new and changed photographs are read again.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class FolderSource:
         metadata: Path | str | None = None,
         follow_links: bool = False,
         metadata_format: MetadataFormat | None = None,
+        index: Path | None = None,
     ) -> None:
         self.images = str(images)
         self.metadata = None if metadata is None else str(metadata)
         self.follow_links = follow_links
         self.metadata_format = metadata_format
+        self.index = index
 
     def fingerprint(self) -> str:
         """Digest of the metadata's bytes and of every image file's name, size and time of change (or mark)."""
@@ -64,10 +66,8 @@ class FolderSource:
         metadata file.
         """
         found = self._found()
-        if self.metadata is None:
-            yield from batches_of(self._exif_records(found))
-        else:
-            yield from self._with_metadata(found, self.metadata).to_batches(max_chunksize=LISTING_ROWS)
+        records = self._with_exif(found) if self.metadata is None else self._with_metadata(found, self.metadata)
+        yield from records.to_batches(max_chunksize=LISTING_ROWS)
 
     def read(self, locator: str) -> bytes:
         """The bytes of one photograph; `MissingImageError` when there is no such file below the folder."""
@@ -86,16 +86,19 @@ class FolderSource:
         found = self._files.table()
         return found if self.metadata is None else found.filter(pc.match_substring_regex(found["name"], _PHOTOGRAPH))
 
-    def _exif_records(self, found: pa.Table) -> Iterator[SourceRecord]:
-        for batch in found.to_batches(max_chunksize=_EXIF_AT_ONCE):
-            rows = batch.to_pylist()
-            data = self.read_many([row["name"] for row in rows if row["problem"] is None])
-            for row in rows:
-                name, stamp, problem = row["name"], row["identity"], row["problem"]
-                if problem is not None:
-                    yield SourceRecord(name, name, problem=problem, detail=PROBLEMS[problem], stamp=stamp)
-                else:
-                    yield _exif_record(name, stamp, next(data))
+    def _with_exif(self, found: pa.Table) -> pa.Table:
+        """LISTING of the files with what their EXIF says; those with a problem are not read."""
+        plain = pc.is_null(found["problem"])
+        facts = exif_facts(found.filter(plain), self.read_many, self.index, self.images)
+        read = pc.if_else(plain, pc.subtract(pc.cumulative_sum(plain.cast(pa.int64())), 1), None)
+        facts = facts.take(read)
+        entries = _entries(found)
+        columns = {name: facts[name] for name in ("lat_deg", "lon_deg", "first_bytes_kind")}
+        columns |= {"image_id": found["name"], "locator": found["name"], "stamp": found["identity"]}
+        columns["problem"] = pc.coalesce(entries["problem"], facts["problem"])
+        columns["detail"] = pc.if_else(plain, facts["detail"], entries["detail"])
+        nothing = pa.nulls(len(found), pa.string())
+        return pa.table({name: columns.get(name, nothing) for name in LISTING.names}, schema=LISTING)
 
     def _with_metadata(self, found: pa.Table, metadata: str) -> pa.Table:
         rows = read_metadata(metadata, self.metadata_format)
@@ -135,26 +138,3 @@ def _with_reasons(records: pa.Table, written: pa.ChunkedArray, rule: PathRule) -
         column = pc.replace_with_mask(records[name].combine_chunks(), changed, values)
         records = records.set_column(records.schema.get_field_index(name), name, column)
     return records
-
-
-def _exif_record(locator: str, stamp: str, data: bytes | MissingImageError) -> SourceRecord:
-    if isinstance(data, MissingImageError):
-        return SourceRecord(locator, locator, problem="missing_file", detail=str(data), stamp=stamp)
-    kind = first_bytes_kind(data)
-    position = coordinates_from_exif(data)
-    if position is not None:
-        lat_deg, lon_deg = position
-        return SourceRecord(locator, locator, lat_deg=lat_deg, lon_deg=lon_deg, first_bytes_kind=kind, stamp=stamp)
-    problem, detail = _without_position(kind)
-    return SourceRecord(locator, locator, problem=problem, detail=detail, first_bytes_kind=kind, stamp=stamp)
-
-
-def _without_position(kind: str) -> tuple[str, str]:
-    """Why a file has no position in its EXIF."""
-    if kind == "empty":
-        return "zero_bytes", "The file is empty."
-    if kind == "heif":
-        return "heif_unsupported", "A HEIF file, and Pillow has no decoder for it. Convert it to JPEG."
-    if kind == "unknown":
-        return "unreadable", "The file does not begin as an image does."
-    return "no_coordinate", "No readable GPS position in the EXIF tags, and no metadata file was given."

@@ -107,7 +107,8 @@ def decoded(
     if size > most_bytes:
         raise ShardTooLargeError(
             f"found a shard of {results.num_rows} photographs and {size / 2**30:.2f} GiB, expected at most "
-            f"{most_bytes / 2**30:.2f} GiB; use more shards"
+            f"{most_bytes / 2**30:.2f} GiB; use more shards (--shards, and query_shards of the profile for a benchmark "
+            "with photographs of its own)"
         )
     order = pc.sort_indices(results["image_id"])
     good = pc.is_null(results["reason"]).take(order)

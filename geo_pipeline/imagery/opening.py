@@ -38,10 +38,10 @@ def open_source(
     """The source at `images` (a folder, one file or a pattern; a local path or an fsspec URL).
 
     `metadata` is a CSV or Parquet file, local or a URL; without it the position comes from what stands beside or in
-    each photograph. `index` is a local folder in which the entries of containers are kept between runs. `follow_links`
-    allows links that lead out of a folder of loose photographs; `metadata_format` is a published layout of the metadata
-    (None: tell it from the file). Raises `SourceError` when nothing is there, when the
-    kind cannot be told, and when kind and metadata contradict each other.
+    each photograph. `index` is a local folder in which the entries of containers, and what the EXIF of loose
+    photographs says, are kept between runs. `follow_links` allows links that lead out of a folder of loose photographs;
+    `metadata_format` is a published layout of the metadata (None: tell it from the file). Raises `SourceError` when
+    nothing is there, when the kind cannot be told, and when kind and metadata contradict each other.
     """
     if kind is not None and kind not in get_args(Kind):
         raise SourceError(f"Found the kind {kind!r}; expected one of {', '.join(get_args(Kind))}.")
@@ -55,7 +55,7 @@ def open_source(
     if kind in ("folder", "exif"):
         from geo_pipeline.imagery.folder import FolderSource
 
-        return FolderSource(images, metadata, follow_links, metadata_format)
+        return FolderSource(images, metadata, follow_links, metadata_format, index)
     from geo_pipeline.imagery.containers.source import ContainerSource
 
     return ContainerSource(images, _reader(kind, exif=metadata is None), kind, metadata, index, metadata_format)
@@ -111,7 +111,7 @@ def _detected(images: str, metadata: str | None) -> Kind:
 
 
 def _has_sidecars(files: Files, name: str) -> bool:
-    from geo_pipeline.imagery.containers.tar_files import has_sidecars
+    from geo_pipeline.imagery.containers.webdataset_samples import has_sidecars
 
     try:
         with files.open(name) as file:

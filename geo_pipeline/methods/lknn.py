@@ -6,6 +6,12 @@ LKNN, LKNN_WITHOUT_IDEA = baseline_methods(
     "lknn",
     "[L]kNN",
     "retrieval",
-    "The place where the training photographs that look most like the query lie densest (kernel density).",
-    "The place of the one training photograph that looks most like the query, without any density.",
+    (
+        "The place where the training photographs that look most like the query lie densest (kernel density). Unlike "
+        "retrieval, it excludes no reference: a query that nearly equals a training photograph can be answered by it."
+    ),
+    (
+        "The place of the one training photograph that looks most like the query, without any density; no reference is "
+        "excluded."
+    ),
 )

@@ -14,6 +14,7 @@ from functools import partial
 import dagster as dg
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.orchestration.storage import Home
@@ -78,12 +79,13 @@ def refuse_failed(lineage: Lineage, stage: Stage, home: Home) -> None:
 
     A run that such a check stopped has left its tables in the home; the next one must not walk on past them.
     """
-    wrong, overall = [], None
+    wrong: list[str] = []
+    overall: dict[str, Callable[[], str]] = {}
     for key in stage.keys if len(check_specs(stage)) > 1 else ():
         for finding in _counted(lineage, stage, home, key, _rows(stage, home, key)):
             wrong += [f"{key}: {finding.problem}"] if finding.problem else []
-            overall = finding.overall or overall
-    wrong += [problem for problem in (overall() if overall else "",) if problem]
+            overall |= {finding.check: finding.overall} if finding.overall else {}
+    wrong += [problem for problem in (asked() for asked in overall.values()) if problem]
     if wrong:
         raise CheckFailedError(f"an asset check failed: {stage.name}: {'; '.join(wrong)}")
 
@@ -99,14 +101,15 @@ def _counted(lineage: Lineage, stage: Stage, home: Home, key: str, rows: Mapping
     findings = []
     if "quarantine" in rows:
         kept, rejected = _kept_and_rejected(rows)
-        whole = not kept and rejected > (0 if key in lineage.benchmarks else FEW)
+        whole = not kept and rejected > (0 if lineage.benchmark_of(key) else FEW)
         problem = _all_rejected(key, rejected) if whole else ""
         findings.append(Finding(REJECTED, kept + rejected, problem, partial(_too_many_rejected, lineage, stage, home)))
-    if "catalogue" in rows and key in lineage.benchmarks:
-        findings.append(_count(lineage, key, rows["catalogue"], "photographs"))
+    if "catalogue" in rows and lineage.benchmark_of(key):
+        findings.append(Finding(COUNT, rows["catalogue"], overall=partial(_incomplete, lineage, stage, home)))
     if "scores" in rows:
         counts = home.examined_column("scores", key, "count")
-        findings.append(_count(lineage, key, int(str(counts[0])) if counts else 0, "scored images"))
+        found = int(str(counts[0])) if counts else 0
+        findings.append(Finding(COUNT, found, _miscounted(lineage, key, found, "scored images")))
     return findings
 
 
@@ -171,11 +174,23 @@ def _too_many_rejected(lineage: Lineage, stage: Stage, home: Home) -> str:
     )
 
 
-def _count(lineage: Lineage, key: str, found: int, what: str) -> Finding:
-    expected = lineage.benchmarks[key].expected_count
-    problem = (
-        f"found {found} {what}, expected {expected} by the benchmark's protocol; complete its photographs"
-        if expected is not None and found != expected
-        else ""
+def _incomplete(lineage: Lineage, stage: Stage, home: Home) -> str:
+    """What is wrong with the number of photographs of a benchmark all of whose shards are there."""
+    counts: dict[str, list[int | None]] = {}
+    for key in stage.keys:
+        name = lineage.benchmark_of(key)
+        if name is not None:
+            stored = home.stored(table("catalogue", key))
+            counts.setdefault(name, []).append(stored.rows if stored else None)
+    whole = {name: [rows for rows in found if rows is not None] for name, found in counts.items() if None not in found}
+    problems = [_miscounted(lineage, name, sum(rows), "photographs") for name, rows in whole.items()]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _miscounted(lineage: Lineage, benchmark: str, found: int, what: str) -> str:
+    expected = lineage.benchmarks[benchmark].expected_count
+    if expected is None or found == expected:
+        return ""
+    return (
+        f"{benchmark}: found {found} {what}, expected {expected} by the benchmark's protocol; complete its photographs"
     )
-    return Finding(COUNT, found, problem)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.orchestration.artifacts import Artifact, fingerprint
+from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.orchestration.storage import Home, Stored
 from geo_pipeline.profiles.profile import Profile
@@ -29,6 +30,15 @@ class Lineage:
     profile: Profile
     stages: Mapping[str, Stage]
     benchmarks: Mapping[str, Benchmark]
+
+    @cached_property
+    def _set_of_key(self) -> dict[str, str]:
+        return shards_of(self.profile).sets
+
+    def benchmark_of(self, key: str) -> str | None:
+        """The benchmark whose photographs lie in this shard, None for every other one."""
+        name = self._set_of_key.get(key)
+        return name if name in self.benchmarks else None
 
     @cached_property
     def owners(self) -> dict[Artifact, tuple[Stage, str]]:

@@ -1,6 +1,7 @@
 """The shards of a profile: which Dagster partitions there are. What lies in them is decided by the catalogue."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import dagster as dg
 
@@ -8,37 +9,63 @@ from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.profiles.profile import Profile
 
 ROUTER_QUERIES = "router_queries"
+REFERENCE_PER_QUERY_SHARD = 32
+"""A query set that is drawn from the photographs themselves has one shard for so many reference shards."""
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Keys: `reference` for training and reference images.
+    """Keys of a plan: reference shards for training and reference images, and those of every query set.
 
-    Beside them stands one per query set (the router's training queries and each benchmark).
+    Query sets are the router's training queries and each of `benchmarks`.
     """
 
-    reference: tuple[str, ...]
+    plan: ShardPlan
     benchmarks: tuple[str, ...]
 
     @property
+    def reference(self) -> tuple[str, ...]:
+        """The keys of the reference shards."""
+        return self.plan.reference_keys
+
+    @property
     def query_sets(self) -> tuple[str, ...]:
-        """The router's training queries and every benchmark."""
-        return (ROUTER_QUERIES, *self.benchmarks)
+        """The names of all query sets."""
+        return self.plan.query_sets
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every shard."""
-        return (*self.reference, *self.query_sets)
+        """Every key."""
+        return self.plan.keys
 
     @property
-    def plan(self) -> ShardPlan:
-        """The same for the catalogue, which fills the shards."""
-        return ShardPlan(len(self.reference), self.query_sets)
+    def query_keys(self) -> tuple[str, ...]:
+        """The keys of all query sets."""
+        return tuple(key for name in self.query_sets for key in self.of(name))
+
+    @property
+    def benchmark_keys(self) -> tuple[str, ...]:
+        """The keys of all benchmarks."""
+        return tuple(key for name in self.benchmarks for key in self.of(name))
+
+    def of(self, query_set: str) -> tuple[str, ...]:
+        """The keys of one query set."""
+        return self.plan.query_keys[query_set]
+
+    @cached_property
+    def sets(self) -> dict[str, str]:
+        """The query set of each of its keys; reference shards have none."""
+        return {key: name for name, keys in self.plan.query_keys.items() for key in keys}
 
 
 def shards_of(profile: Profile) -> Shards:
     """The shards of a profile."""
-    return Shards(ShardPlan(profile.reference_shards).reference_keys, profile.benchmarks)
+    drawn = (ROUTER_QUERIES, profile.split.benchmark_name)
+    share = max(1, profile.reference_shards // REFERENCE_PER_QUERY_SHARD)
+    given = dict(profile.query_shards)
+    names = (ROUTER_QUERIES, *profile.benchmarks)
+    counts = tuple(given.get(name, share if name in drawn else 1) for name in names)
+    return Shards(ShardPlan(profile.reference_shards, names, counts), profile.benchmarks)
 
 
 def partitions_of(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:

@@ -73,7 +73,7 @@ class Stage:
     @cached_property
     def code_version(self) -> str:
         """Changes when the code or the settings that decide this stage's bytes change."""
-        return code_version((*self.rooms, "orchestration.storage"), self.settings)
+        return code_version((*self.rooms, "orchestration.storage"), self.settings, self.make)
 
     def version(self, home: Home, key: str) -> str | None:
         """Content hash over everything this stage wrote for the key; None when something of it is not there."""

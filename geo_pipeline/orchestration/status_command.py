@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +35,9 @@ INPUTS = "inputs changed"
 UNKNOWN = "inputs, code or settings changed"
 UNREADABLE = "photographs cannot be read"
 NEVER = "not made yet"
+DAMAGED = "file is damaged"
+NAME_WIDTH, LAST_WIDTH, WHY_WIDTH = 12, 12, 24
+"""Columns of the terminal: the least for an asset's name, the time of its last event, and the reasons beside them."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def _reasons(
     freshness: Freshness, stage: Stage, key: str, own: State, recorded: Mapping[str, str] | None, source: str
 ) -> Sequence[str]:
     if own == "missing":
-        return [NEVER]
+        damaged = any(freshness.home.damage(output) for output in stage.outputs(key))
+        return [DAMAGED if damaged else NEVER]
     if own == "stale":
         if recorded is None:
             return [UNKNOWN]
@@ -150,21 +155,7 @@ def print_status(console: Console, profile: Profile, home: Home, states: Sequenc
     """A table with one line per asset that was asked for, and what to do next."""
     asked = [each for each in states if not each.never_asked_for]
     console.print(f"profile {profile.name}, seed {profile.seed}, home {home.root}", highlight=False, soft_wrap=True)
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
-    # What a narrow terminal may shorten is the asset's name and the reason; a number cut short would be another number.
-    shown.add_column("asset", no_wrap=True, min_width=24, ratio=3)
-    words = max((Text.from_markup(state_words(each)).cell_len for each in asked), default=0)
-    shown.add_column("state", no_wrap=True, min_width=words)
-    digits = max((len(f"{each.rows:,}") for each in asked), default=1)
-    shown.add_column("rows", justify="right", no_wrap=True, min_width=digits)
-    shown.add_column("recorded", justify="right", no_wrap=True, min_width=8)
-    shown.add_column("last", no_wrap=True, min_width=12)
-    shown.add_column("why", ratio=2)
-    for each in asked:
-        why = ", ".join(name if each.shards == 1 else f"{name} ({count:,})" for name, count in each.why.items())
-        last = datetime.fromisoformat(each.last).astimezone().strftime("%d %b %H:%M") if each.last else ""
-        shown.add_row(each.asset, state_words(each), f"{each.rows:,}", f"{each.materializations:,}", last, why)
-    console.print(shown)
+    _print_states(console, asked)
     everyday = [each for each in states if not each.on_demand]
     waiting = sum(each.state != "fresh" for each in everyday)
     console.print(
@@ -181,6 +172,44 @@ def print_status(console: Console, profile: Profile, home: Home, states: Sequenc
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _print_states(console: Console, asked: Sequence[AssetState]) -> None:
+    """One row per asset. Where the terminal is narrow, the time goes first, then the reasons stand below the table.
+
+    No number is cut short, which would make it another number, and no reason, which is what the reader came for.
+    """
+    names = max((len(each.asset) for each in asked), default=0)
+    words = max((Text.from_markup(state_words(each)).cell_len for each in asked), default=0)
+    digits = max((len(f"{each.rows:,}") for each in asked), default=0)
+    events = max((len(f"{each.materializations:,}") for each in asked), default=0)
+    gap = 2  # between columns and after the last
+    counts = words + gap + max(digits, len("rows")) + gap + max(events, len("recorded")) + gap
+    beside = console.width > names + gap + counts + WHY_WIDTH + gap
+    with_last = console.width > names + gap + counts + LAST_WIDTH + gap + WHY_WIDTH + gap
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=False)
+    shown.add_column("asset", no_wrap=beside, overflow="fold", min_width=names if beside else min(names, NAME_WIDTH))
+    shown.add_column("state", no_wrap=True, min_width=words)
+    shown.add_column("rows", justify="right", no_wrap=True, min_width=digits)
+    shown.add_column("recorded", justify="right", no_wrap=True, min_width=events)
+    if with_last:
+        shown.add_column("last", no_wrap=True, min_width=LAST_WIDTH)
+    if beside:
+        shown.add_column("why", overflow="fold", min_width=WHY_WIDTH)
+    for each in asked:
+        last = datetime.fromisoformat(each.last).astimezone().strftime("%d %b %H:%M") if each.last else ""
+        cells = (each.asset, state_words(each), f"{each.rows:,}", f"{each.materializations:,}")
+        shown.add_row(*cells, *([last] if with_last else []), *([_why(each)] if beside else []))
+    console.print(shown, crop=False)
+    if not beside:
+        for each in (each for each in asked if each.why):
+            console.print(Padding(f"{each.asset}: {_why(each)}", (0, 0, 0, 1)), highlight=False)
+        console.print()
+
+
+def _why(state: AssetState) -> str:
+    """The reasons, most frequent first."""
+    return ", ".join(name if state.shards == 1 else f"{name} ({count:,})" for name, count in state.why.items())
 
 
 def state_words(state: AssetState) -> str:

@@ -4,14 +4,17 @@ Every table, manifest, checkpoint and report lies there with its fingerprint and
 
 Everything is written beside its place and renamed, so a reader sees a whole artifact or none. A table that comes out
 as it was keeps its file; only its new fingerprint is noted beside it. Tables pass their contract on write and on read.
+What a disk or a hand has damaged counts as missing and is named in a warning, so the next run makes it again.
 The DuckDB file over the tables belongs to views.py, what has to be made belongs to lineage.py.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +26,7 @@ import pyarrow.parquet as pq
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.orchestration.artifacts import ALL, Artifact, checkpoint, manifest, table
 
+LOG = logging.getLogger(__name__)
 MARKER = "fingerprint.json"
 RESUME_FOLDER = "last"
 LOGS_FOLDER = "tensorboard"
@@ -52,6 +56,7 @@ class Home:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
         self._known: dict[Artifact, tuple[tuple[int, ...], Stored | None]] = {}
+        self._damage: dict[Artifact, str] = {}
         self._markers: dict[Artifact, tuple[str, ...]] = {}
 
     # Places
@@ -73,7 +78,10 @@ class Home:
     # What is there
 
     def stored(self, artifact: Artifact) -> Stored | None:
-        """Fingerprint, content hash and size of an artifact; None when it is not there. A file is opened once."""
+        """Fingerprint, content hash and size of an artifact; None when it is not there or damaged.
+
+        A file is opened once, and a damaged one told once.
+        """
         if artifact not in self._markers:
             place = self.place(artifact)
             marker = str(place if artifact.kind in ("table", "manifest") else place / MARKER)
@@ -82,10 +90,24 @@ class Home:
         state = tuple(part for place in places for part in _file_state(place))
         known = self._known.get(artifact)
         if known is None or known[0] != state:
-            read = _stored_table if artifact.kind == "table" else _stored_folder
-            known = (state, read(places[0]) if state[0] else None)
+            known = (state, self._read_stored(artifact, places[0]) if state[0] else None)
             self._known[artifact] = known
         return known[1]
+
+    def _read_stored(self, artifact: Artifact, place: str) -> Stored | None:
+        self._damage.pop(artifact, None)
+        read = {"table": _stored_table, "manifest": _stored_manifest}.get(artifact.kind, _stored_folder)
+        try:
+            with _telling_damage(place):
+                return read(place)
+        except _DamagedFileError as error:
+            self._damage[artifact] = str(error)
+            LOG.warning("%s: it counts as missing, and the next run makes %s again", error, artifact.label())
+            return None
+
+    def damage(self, artifact: Artifact) -> str | None:
+        """Which file of an artifact cannot be read, and why; None when it is whole or not there at all."""
+        return self._damage.get(artifact) if self.stored(artifact) is None else None
 
     def version(self, artifact: Artifact) -> str | None:
         """Content hash of an artifact; None when it is not there."""
@@ -148,7 +170,7 @@ class Home:
 
     def first_rows(self, artifact: Artifact, rows: int) -> pa.Table:
         """The first rows of a table as they lie in the home, for a preview; reads no more than it must."""
-        with pq.ParquetFile(self.place(artifact)) as file:
+        with self._reading(artifact) as place, pq.ParquetFile(place) as file:
             batch = next(file.iter_batches(batch_size=rows), None)
             return pa.table(batch) if batch is not None else file.schema_arrow.empty_table()
 
@@ -168,12 +190,10 @@ class Home:
 
     def read_manifest(self, name: str) -> dict[str, str]:
         """The shards that a manifest lists, with the content hash that each had."""
-        self.opened(manifest(name))
-        place = self.place(manifest(name))
-        if not place.is_file():
-            raise MissingArtifactError(f"found no {name}, expected it in the home; materialize `{name}` first")
-        shards: dict[str, str] = json.loads(place.read_text())["shards"]
-        return shards
+        artifact = manifest(name)
+        self.opened(artifact)
+        with self._reading(artifact) as place:
+            return dict(json.loads(place.read_text())["shards"])
 
     def write_manifest(self, name: str, shards: Mapping[str, str], fingerprint: str) -> Stored:
         """Write the list of shards with their content hashes."""
@@ -190,16 +210,18 @@ class Home:
         """The folder of a finished checkpoint."""
         artifact = checkpoint(name, key)
         self.opened(artifact)
-        place = self.place(artifact)
-        if not (place / MARKER).is_file():
-            raise MissingArtifactError(
-                f"found no checkpoint {artifact.label()}, expected one in the home; materialize `{name}` first"
-            )
-        return place
+        with self._reading(artifact) as marker:
+            _stored_folder(str(marker))
+            return marker.parent
 
     def finished_building(self, artifact: Artifact, fingerprint: str) -> bool:
         """Whether a folder was made to its end but not yet put in its place (a run killed in between)."""
-        return (self.building_place(artifact, fingerprint) / MARKER).is_file()
+        marker = self.building_place(artifact, fingerprint) / MARKER
+        try:
+            with _telling_damage(str(marker)):
+                return marker.is_file() and _stored_folder(str(marker)).fingerprint == fingerprint
+        except _DamagedFileError:
+            return False
 
     def commit_folder(self, artifact: Artifact, fingerprint: str) -> Stored:
         """Mark the built folder as whole and swap it into its place; the one that was there is removed."""
@@ -227,15 +249,49 @@ class Home:
         """Called with every artifact that is read; a recording home overrides it to see what is really read."""
 
     def _read_parquet(self, artifact: Artifact, columns: Sequence[str] | None, ids: Sequence[str] | None) -> pa.Table:
-        place = self.place(artifact)
-        if not place.is_file():
-            raise MissingArtifactError(
-                f"found no {artifact.label()}, expected it in the home; materialize `{artifact.name}` first"
-            )
         condition = None if ids is None else pc.field("image_id").isin(pa.array(list(ids), pa.string()))
-        return pq.read_table(
-            place, columns=None if columns is None else list(columns), filters=condition, partitioning=None
-        )
+        with self._reading(artifact) as place:
+            return pq.read_table(
+                place, columns=None if columns is None else list(columns), filters=condition, partitioning=None
+            )
+
+    @contextmanager
+    def _reading(self, artifact: Artifact) -> Iterator[Path]:
+        """The file of an artifact, or its marker. Raises MissingArtifactError when it is not there or damaged."""
+        place = self.place(artifact)
+        if artifact.kind in ("checkpoint", "report"):
+            place /= MARKER
+        if not place.is_file():
+            what = f"{artifact.kind} " if artifact.kind == "checkpoint" else ""
+            raise MissingArtifactError(
+                f"found no {what}{artifact.label()}, expected it in the home; materialize `{artifact.name}` first"
+            )
+        try:
+            with _telling_damage(str(place)):
+                yield place
+        except _DamagedFileError as error:
+            raise MissingArtifactError(
+                f"found that {error}, expected {artifact.label()} whole; delete this file and materialize "
+                f"`{artifact.name}` again (or everything: `geo-pipeline run`)"
+            ) from error
+
+
+class _DamagedFileError(ValueError):
+    """A file is there and is not what was written."""
+
+
+@contextmanager
+def _telling_damage(place: str) -> Iterator[None]:
+    """Turn what a reader says of a damaged file into _DamagedFileError.
+
+    An error of the system (no permission, a disk that is gone) stays what it is: the file may be whole.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowNotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _DamagedFileError(f"{place} is damaged ({' '.join(str(error).split())})") from error
 
 
 class _HashingSink:
@@ -286,9 +342,14 @@ def _stored_table(place: str) -> Stored | None:
     fingerprint, content = known[b"fingerprint"].decode(), known[b"content_hash"].decode()
     confirmation = Path(_confirmation(place))
     if confirmation.is_file():
-        confirmed_content, _, later = confirmation.read_text().partition(" ")
+        confirmed_content, _, later = confirmation.read_text(errors="replace").partition(" ")
         fingerprint = later if confirmed_content == content else fingerprint
     return Stored(fingerprint, content, footer.num_rows)
+
+
+def _stored_manifest(place: str) -> Stored:
+    dict(json.loads(Path(place).read_text())["shards"])
+    return _stored_folder(place)
 
 
 def _stored_folder(marker: str) -> Stored:

@@ -21,6 +21,10 @@ STATEMENT = (
 )
 REFERENCE_SHARDS = 1024
 """About 4,600 of MP-16's 4.72 million photographs each: a shard is some 250 MB, and Dagster stays quick."""
+QUERY_SHARDS = (("yfcc26k", 8),)
+"""25,600 photographs; the smaller benchmarks have one shard each, the router's queries follow the reference shards."""
+MICRO_BATCH = 128
+"""Photographs of a baseline's batch of 1,024 that one device holds at once; no gradient depends on it."""
 MAX_REJECTED_SHARE = 0.2
 """MP-16 lists 4,723,695 photographs, of which about 4.12 million can still be had (MP16-Pro): 13 % are missing before
 anything goes wrong."""
@@ -42,6 +46,7 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         source=files,
         split=SplitConfig(),
         reference_shards=REFERENCE_SHARDS,
+        query_shards=QUERY_SHARDS,
         benchmarks=("im2gps", "im2gps3k", "yfcc4k", "yfcc26k"),
         canonical_px=384,
         canonical_quality=92,
@@ -52,7 +57,9 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         lvlm=lvlm,
         router=RouterConfig(lvlm=lvlm, seed=seed),
         baselines=every_baseline(
-            lambda name, idea: BaselineConfig(name, training=TrainingConfig(precision="bf16", seed=seed), idea=idea)
+            lambda name, idea: BaselineConfig(
+                name, training=TrainingConfig(precision="bf16", micro_batch=MICRO_BATCH, seed=seed), idea=idea
+            )
         ),
         max_rejected_share=MAX_REJECTED_SHARE,
         compute=ComputeConfig(

@@ -77,7 +77,7 @@ def caption(example: Example) -> str:
         f"{_place(example.truth_lat_deg, example.truth_lon_deg)}.",
     ]
     if example.score is not None:
-        said.append(f"Cell score {example.score:.2f}.")
+        said.append(f"Cell score {round(example.score, 2) + 0.0:.2f}.")  # never -0.00
     said += [_reference(example), *_credits(example)]
     return " ".join(said)
 

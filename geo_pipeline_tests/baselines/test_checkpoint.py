@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.baseline import NoCellsError
-from geo_pipeline.baselines.checkpoint import CheckpointError
 from geo_pipeline.baselines.worker import BaselinePredictor
+from geo_pipeline.geosurge.checkpoint import CheckpointError
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.vision import load_tower
 from geo_pipeline_tests.baselines import tiny_baselines
@@ -89,11 +89,21 @@ def test_another_width_is_refused(copied):
         checkpoint.load(folder)
 
 
+@pytest.mark.parametrize("name", ["config", "tower", "partition_fingerprint"])
+def test_a_card_that_lacks_something_is_refused(copied, name):
+    folder = copied()
+    card = json.loads((folder / "card.json").read_text())
+    for broken in ({key: value for key, value in card.items() if key != name}, {**card, name: 5}):
+        (folder / "card.json").write_text(json.dumps(broken))
+        with pytest.raises(CheckpointError, match=r"card\.json holds what this version does not know.*rain again"):
+            checkpoint.load(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"format": "geo-pipeline/geosurge/1"}, "has the format 'geo-pipeline/geosurge/1'"),
-        ({"config": {"name": "vgg"}}, "a configuration that this version does not know"),
+        ({"config": {"name": "vgg"}}, "holds what this version does not know"),
     ],
 )
 def test_a_card_of_something_else_is_refused(copied, change, message):

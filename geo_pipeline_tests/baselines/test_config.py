@@ -46,12 +46,16 @@ def test_class_maps_are_read_for_an_idea_that_needs_them_only():
         ({"symmetric": True}, "training.symmetric is True, which belongs to GeoSURGE's objective"),
         ({"uncovered": "drop"}, "leave it at 'mask'"),
         ({"loss": "naive"}, "leave it at 'unique_cells'"),
-        ({"micro_batch": 4}, "leave it at None"),
     ],
 )
 def test_options_of_another_objective_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         BaselineConfig("planet", training=TrainingConfig(**change))
+
+
+def test_micro_batches_are_for_every_baseline():
+    for name in BASELINES:
+        assert BaselineConfig(name, training=TrainingConfig(micro_batch=4)).training.micro_batch == 4
 
 
 def test_options_of_another_baseline_and_unknown_names_are_refused():

@@ -52,6 +52,23 @@ def test_fourier_features_tell_neighbours_apart():
     assert fine[0] @ fine[1] < 0.98
 
 
+@pytest.mark.parametrize("fourier", [True, False])
+def test_half_precision_does_not_reach_the_location_encoder(fourier):
+    """Rounded to bfloat16, a third of the places ten kilometres apart are one."""
+    torch.manual_seed(0)
+    draw = np.random.default_rng(0)
+    places = torch.from_numpy(np.stack([draw.uniform(-70, 70, 200), draw.uniform(-179, 179, 200)], axis=1))
+    near = places + torch.tensor([10 / 111.2, 0.0])
+    encoder = LocationEncoder(GeoClipOptions.sample(), fourier)
+    with torch.no_grad():
+        expected = encoder(places)
+        with torch.autocast("cpu", torch.bfloat16):
+            found, moved = encoder(places), encoder(near)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert not (found == moved).all(dim=1).any()
+
+
 def test_the_projection_is_that_of_proj():
     draw = np.random.default_rng(0)
     lat, lon = draw.uniform(-90, 90, 50), draw.uniform(-180, 180, 50)

@@ -2,9 +2,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch.nn import functional
 
 from geo_pipeline.baselines import checkpoint
-from geo_pipeline.baselines.cell_scores import CellCountError, cell_loss, chosen_partitions, hierarchy_scores
+from geo_pipeline.baselines.cell_scores import (
+    CellCountError,
+    cell_sums,
+    chosen_partitions,
+    covered,
+    hierarchy_scores,
+)
 from geo_pipeline.baselines.config import IsnsOptions
 from geo_pipeline.baselines.scenes import INDOOR, NATURAL, URBAN
 from geo_pipeline.baselines.worker import BaselinePredictor
@@ -86,9 +93,12 @@ def test_fine_cells_score_by_the_product_over_the_hierarchy():
 
 def test_images_outside_the_cells_do_not_count():
     logits_BC = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    half = cell_loss(logits_BC, torch.tensor([1, -1, 2]))
-    torch.testing.assert_close(half, cell_loss(logits_BC[[0, 2]], torch.tensor([1, 2])))
-    none = cell_loss(logits_BC, torch.tensor([-1, -1, -1]))
+    cells_BP = torch.tensor([[1, 0], [-1, 3], [2, -1]])
+    sums_P = cell_sums([logits_BC, logits_BC], cells_BP)
+    inside = functional.cross_entropy(logits_BC[[0, 2]], torch.tensor([1, 2]))
+    torch.testing.assert_close(sums_P[0] / covered(cells_BP)[0], inside / 2)  # the mean over two partitions
+    assert covered(cells_BP).tolist() == [2, 2]
+    none = cell_sums([logits_BC], torch.tensor([[-1], [-1], [-1]])).sum()
     none.backward()
     assert none.item() == 0
     assert logits_BC.grad.abs().sum() == 0

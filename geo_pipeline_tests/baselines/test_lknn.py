@@ -1,12 +1,17 @@
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from geo_pipeline.baselines import checkpoint, lknn
 from geo_pipeline.baselines.config import LknnOptions
 from geo_pipeline.baselines.lknn import density
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.config import ConfigError
+from geo_pipeline.geosurge.pairs import decode_pair, stack_pairs
 from geo_pipeline_tests.baselines import tiny_baselines
 
 
@@ -79,6 +84,79 @@ def test_the_gallery_is_every_training_image_and_nothing_is_trained(model, world
     assert len(result.curves) == 0
     assert result.metrics["trainable_parameters"] == 0
     assert result.metrics["holdout_mean_accuracy"] > 0.5
+
+
+class WatchedLknn(lknn.Lknn):
+    """Knows which of its descriptions are still held by somebody."""
+
+    def describe(self, pixels_BCHW, class_map_BHW):
+        found_BD = super().describe(pixels_BCHW, class_map_BHW)
+        self.made.append(weakref.ref(found_BD))
+        return found_BD
+
+
+@pytest.fixture
+def collected(model):
+    """A gallery collected from random pictures in batches of 10, and the most descriptions held at once."""
+
+    def collect(dtype):
+        made = WatchedLknn(
+            tiny_baselines.config("unused", "lknn", options=LknnOptions(gallery_dtype=dtype)), None, model.tower
+        )
+        made.made, held = [], []
+        draw = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (95, 3, 28, 28), dtype=torch.uint8, generator=draw)
+
+        def batches():
+            for part in pixels.split(10):
+                held.append(sum(found() is not None for found in made.made))
+                yield part, torch.zeros(len(part), 28, 28, dtype=torch.uint8)
+
+        places = torch.rand(95, 2, generator=draw).double()
+        with torch.no_grad():
+            made.collect(batches(), places)
+            features = made.describe(pixels, torch.zeros(0))
+        assert torch.equal(made.place_N2, places)
+        return made, features, max(held)
+
+    return collect
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("float16", 2e-3)])
+def test_the_gallery_is_centred_before_it_is_normalised(collected, dtype, atol):
+    made, features_ND, _ = collected(dtype)
+    expected_ND = functional.normalize(features_ND - features_ND.mean(dim=0), dim=1)
+    assert made.gallery_ND.dtype == getattr(torch, dtype)
+    torch.testing.assert_close(made.mean_D, features_ND.mean(dim=0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(made.gallery_ND.float(), expected_ND, atol=atol, rtol=0)
+
+
+def test_full_precision_features_are_not_gathered(collected):
+    _, _, held = collected("float16")
+    assert held <= 1
+
+
+def test_half_precision_finds_the_neighbours_of_full_precision(world, rows, tmp_path):
+    """But for pictures as like as its rounding, as those of one town are: ranks are compared by their true cosine."""
+    pairs = [
+        decode_pair(jpeg, png, 28)
+        for jpeg, png in zip(*(rows[name].to_pylist() for name in ("jpeg", "class_map_png")), strict=True)
+    ]
+    made = {}
+    for dtype in ("float32", "float16"):
+        options = LknnOptions.sample()
+        config = tiny_baselines.config(world.clip, "lknn", options=replace(options, gallery_dtype=dtype))
+        world.train(config, tmp_path / dtype)
+        made[dtype] = checkpoint.load(tmp_path / dtype, device="cpu")
+    full, half = made["float32"], made["float16"]
+    with torch.no_grad():
+        described = full.describe(*stack_pairs(pairs))
+        (cosine_BK, _), (rough_BK, rows_BK) = (model.neighbours(described, 10) for model in (full, half))
+        true_BN = functional.normalize(described - full.mean_D, dim=1) @ full.gallery_ND.T
+        answers = [model.locate(described) for model in (full, half)]
+    torch.testing.assert_close(rough_BK, cosine_BK, atol=5e-4, rtol=0)
+    torch.testing.assert_close(true_BN.gather(1, rows_BK), cosine_BK, atol=5e-4, rtol=0)
+    assert great_circle_km(*(axis.numpy() for found in answers for axis in found[:2])).max() < 20
 
 
 def test_options_that_make_no_density_are_refused():

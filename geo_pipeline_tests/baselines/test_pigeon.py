@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from torch.nn import functional
 
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.config import PigeonOptions
-from geo_pipeline.baselines.pigeon import faded_labels
+from geo_pipeline.baselines.pigeon import Pigeon, faded_labels
 from geo_pipeline.baselines.semantic_cells import merged_cells, merged_means, place_clusters
 from geo_pipeline.earth.coordinates import unit_vectors
 from geo_pipeline.earth.distance import great_circle_km
@@ -46,6 +48,16 @@ def test_without_the_idea_means_of_cells_answer(predictions_of, checkpoint_of):
     assert answers[False] <= means
     assert not answers[True] <= means
     assert plain.prototype_GRD.shape[1] == 0
+
+
+def test_without_the_idea_the_cells_are_the_finest_of_the_partition(model, checkpoint_of):
+    plain = checkpoint.load(checkpoint_of("pigeon", idea=False), device="cpu")
+    finest = plain.hierarchy.partitions[-1]
+    assert len(model.unit_G3) == 4  # a town each, of three cells
+    assert len(plain.unit_G3) == len(finest) == 12
+    np.testing.assert_array_equal(plain.places.lat_deg_F.numpy(), finest.lat_deg)
+    np.testing.assert_array_equal(plain.places.lon_deg_F.numpy(), finest.lon_deg)
+    np.testing.assert_array_equal(plain.targets(finest.lat_deg, finest.lon_deg)[:, 2].numpy(), np.arange(12))
 
 
 def test_cells_of_one_town_become_one(towns):
@@ -149,11 +161,60 @@ def test_a_kept_cell_without_prototype_does_not_answer(model):
     assert found.lat_deg_B.item() == 1.0
 
 
+def test_where_no_kept_cell_has_a_prototype_the_best_cells_mean_answers(model):
+    """The other images of the batch are refined as ever."""
+    model, axes = two_cells(model)
+    model.options = PigeonOptions(top_cells=1)
+    alone = described(model, axes[2], 0.2, 0.1, 0.7)
+    found = model.locate(torch.cat([alone, described(model, axes[1], 0.9, 0.1)]))
+    assert found.lat_deg_B.tolist() == [model.places.lat_deg_F[2].item(), 3.0]
+    assert found.lon_deg_B.tolist() == [model.places.lon_deg_F[2].item(), 4.0]
+    np.testing.assert_allclose(found.score_B.numpy(), [np.log(0.7), 0.0], atol=1e-6)
+
+
 def test_without_prototypes_the_mean_of_the_best_cell_answers(model):
     model.prototype_deg_GR2.fill_(torch.nan)
     found = model.locate(described(model, torch.zeros(model.tower.width), 0.1, 0.9))
     assert found.lat_deg_B.item() == model.places.lat_deg_F[1].item()
     assert found.score_B.item() == pytest.approx(np.log(0.9))
+
+
+class WatchedPigeon(Pigeon):
+    """Knows which of its features are still held by somebody."""
+
+    def features(self, pixels_BCHW):
+        found_BD = super().features(pixels_BCHW)
+        self.made.append(weakref.ref(found_BD))
+        return found_BD
+
+
+def test_prototypes_are_the_means_of_the_clusters_and_features_are_not_gathered(model):
+    made = WatchedPigeon(model.config, model.hierarchy, model.tower)
+    made.made, held = [], []
+    draw = np.random.default_rng(0)
+    lat, lon = (np.array(TOWNS)[np.arange(95) % 4] + draw.normal(0, 0.05, (95, 2))).T
+    targets = made.targets(lat, lon)
+    pixels = torch.randint(0, 256, (95, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    def batches():
+        for part in pixels.split(10):
+            held.append(sum(found() is not None for found in made.made))
+            yield part, torch.zeros(len(part), 28, 28, dtype=torch.uint8)
+
+    with torch.no_grad():
+        made.collect(batches(), targets)
+        features = functional.normalize(made.features(pixels), dim=1).numpy()
+    cell = targets[:, 2].numpy().astype(np.int64)
+    cluster = place_clusters(cell, lat, lon, made.options.prototypes)
+    filled = set(zip(*np.nonzero(~made.prototype_deg_GR2[..., 0].isnan().numpy()), strict=True))
+    assert filled == set(zip(cell, cluster, strict=True))
+    assert len(filled) > 20
+    for place in filled:
+        mine = (cell == place[0]) & (cluster == place[1])
+        np.testing.assert_allclose(made.prototype_GRD[place].numpy(), features[mine].mean(axis=0), atol=1e-6)
+        apart_km = great_circle_km(*made.prototype_deg_GR2[place].tolist(), lat[mine].mean(), lon[mine].mean())
+        assert apart_km < 0.1
+    assert max(held) <= 1
 
 
 def test_options_that_cannot_be_are_refused():

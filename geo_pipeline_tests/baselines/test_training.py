@@ -48,7 +48,7 @@ def test_training_learns_and_reports(undisturbed):
     assert curves["learning_rate"][-1] == pytest.approx(1e-2 * 0.9**3)
     assert result.metrics["holdout_images"] == 6
     assert result.metrics["best_epoch"] == int(np.argmin([facts["holdout_loss"] for facts in reports]))
-    assert not (folder / "last").exists()
+    assert (folder / "last" / "state.safetensors").is_file()
 
 
 def test_only_the_last_block_of_the_tower_has_changed(undisturbed, world):
@@ -76,7 +76,7 @@ def test_a_killed_run_ends_with_the_same_bytes(undisturbed, world, tmp_path, epo
 
 
 def test_a_run_killed_while_collecting_collects_again(world, tmp_path, monkeypatch):
-    def dying(model, batches):
+    def dying(model, batches, targets):
         raise KilledError
 
     config = tiny_baselines.config(world.clip, "planet", **SHORT)
@@ -122,6 +122,14 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(world, tmp_path):
     written = json.loads((tmp_path / "diverged_batch.json").read_text())
     assert len(written["image_ids"]) == 8
     assert not (tmp_path / "card.json").exists()
+
+
+def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(world, tmp_path):
+    """One step an epoch: the loss of the batch was finite, the weights after it are not."""
+    with pytest.raises(TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower training\.lr"):
+        world.train(tiny_baselines.config(world.clip, "planet", lr=1e30, batch=34), tmp_path)
+    assert not (tmp_path / "card.json").exists()
+    assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
 
 
 def test_too_few_images_are_one_clear_error(tmp_path):

@@ -1,12 +1,14 @@
 """Baselines that fit in a test: the tower, images and cells of `tiny_geosurge`, and what is asked of every baseline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
+from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.config import (
     OPTIONS,
     BaselineConfig,
@@ -15,10 +17,12 @@ from geo_pipeline.baselines.config import (
     PlanetOptions,
     TranslocatorOptions,
 )
-from geo_pipeline.baselines.training import train
+from geo_pipeline.baselines.training import BaselineTrainer, train
 from geo_pipeline.earth.distance import great_circle_km
+from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.training import TrainingResult
+from geo_pipeline.geosurge.vision import load_tower
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 # A town has ten photographs: its three finest cells hold two to five, which no network tells apart.
@@ -48,6 +52,25 @@ class World:
 
     def train(self, config: BaselineConfig, out: Path, report=lambda facts: None) -> TrainingResult:
         return train([self.images], [self.segmentations], self.geocells, config, out, report, "cpu")
+
+    def train_watched(self, config: BaselineConfig, out: Path, report, before) -> TrainingResult:
+        """What `train` does, over images that call `before(epoch)` ahead of every batch of training."""
+        torch.manual_seed(config.training.seed)
+        files = [self.images], [self.segmentations]
+        pairs = tiny_geosurge.WatchedPairs(*files, config.vision, config.training, before)
+        hierarchy = Hierarchy.from_table(pq.read_table(self.geocells))
+        model = checkpoint.build(config, hierarchy, load_tower(config.vision))
+        return BaselineTrainer(model, pairs, out, report, torch.device("cpu")).run()
+
+    def elsewhere(self, folder: Path, rows: list[int]) -> "World":
+        """The same world, but that these images lie in no cell."""
+        table = pq.read_table(self.images)
+        for name, value in (("lat_deg", -80.0), ("lon_deg", 10.0)):
+            values = table[name].to_numpy().copy()
+            values[rows] = value
+            table = table.set_column(table.column_names.index(name), name, [values])
+        pq.write_table(table, folder / "images.parquet")
+        return replace(self, images=folder / "images.parquet")
 
 
 def world(folder: Path) -> World:

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
-from geo_pipeline.geosurge.ablations import ABLATIONS, ablated
-from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
+from geo_pipeline.geosurge.ablations import ABLATIONS, ablated, inference_of, takes_away
+from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig, InferenceConfig
 
 
 def test_the_variants_are_those_of_tables_vi_to_viii():
@@ -20,6 +22,32 @@ def test_a_variant_changes_one_value(config, variant):
     assert len(different) == 1
     if different == ["fusion"]:
         assert [k for k in vars(config.fusion) if vars(changed.fusion)[k] != vars(config.fusion)[k]] == ["blocks"]
+
+
+def test_options_that_a_classifier_has_not_do_not_stop_its_variant():
+    training = replace(GeoSurgeConfig().training, loss="naive", symmetric=True)
+    changed = ablated(replace(GeoSurgeConfig(), training=training), "classifier")
+    assert (changed.geography, changed.training.loss, changed.training.symmetric) == (
+        "classifier", "unique_cells", False
+    )  # fmt: skip
+    asked = InferenceConfig(score="shifted")
+    assert inference_of(changed, asked).score == "log_softmax"
+    assert inference_of(GeoSurgeConfig(), asked) == asked
+
+
+def test_a_variant_that_takes_nothing_away_is_none():
+    full = GeoSurgeConfig()
+    assert all(takes_away(full, variant, 7) for variant in ABLATIONS)
+    assert [variant for variant in ABLATIONS if takes_away(full, variant, 3)] == [
+        "classifier", "depth_1", "fusion_2", "fusion_1", "fusion_0"
+    ]  # fmt: skip
+    shallow = replace(full, depth=3, fusion=replace(full.fusion, blocks=1))
+    assert [variant for variant in ABLATIONS if takes_away(shallow, variant, 7)] == [
+        "classifier",
+        "depth_1",
+        "fusion_0",
+    ]
+    assert not takes_away(replace(full, geography="classifier"), "classifier", 7)
 
 
 def test_an_unknown_variant_is_refused():

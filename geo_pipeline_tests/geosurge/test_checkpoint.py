@@ -66,3 +66,36 @@ def test_a_missing_file_or_card_is_named(saved):
     (saved / "card.json").write_text('{"format": "other"}')
     with pytest.raises(CheckpointError, match="format 'other'"):
         GeoSurge.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"width": 3}},
+        {"config": None},
+        {"tower": None},
+        {"tower": {"embed_dim": 16}},
+        {"partition_fingerprint": None},
+    ],
+)
+def test_a_card_of_another_version_is_one_clear_error(saved, change):
+    card = json.loads((saved / "card.json").read_text())
+    (saved / "card.json").write_text(json.dumps({**card, **change}))
+    with pytest.raises(CheckpointError, match=r"card\.json holds what this version does not know.*rain again"):
+        GeoSurge.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("name", ["config", "tower", "partition_fingerprint"])
+def test_a_card_that_lacks_something_is_refused(saved, name):
+    card = json.loads((saved / "card.json").read_text())
+    (saved / "card.json").write_text(json.dumps({key: value for key, value in card.items() if key != name}))
+    with pytest.raises(CheckpointError, match=name):
+        GeoSurge.from_pretrained(saved)
+
+
+def test_an_option_that_this_version_does_not_know_is_named(saved):
+    card = json.loads((saved / "card.json").read_text())
+    card["config"]["training"]["momentum"] = 0.9
+    (saved / "card.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="momentum"):
+        GeoSurge.from_pretrained(saved)

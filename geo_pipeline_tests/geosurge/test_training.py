@@ -133,6 +133,14 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(trained, tmp_path):
     assert not (tmp_path / "card.json").exists()
 
 
+def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(trained, tmp_path):
+    """One step an epoch: the loss of the batch was finite, the weights after it are not."""
+    with pytest.raises(TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower training\.lr"):
+        run(trained, tmp_path, lr=1e30, batch=34, max_epochs=1)
+    assert not (tmp_path / "card.json").exists()
+    assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
+
+
 def test_early_stopping_keeps_the_best_epoch(trained, tmp_path):
     """Held-out images that show one town and lie in the next: the better the training, the worse they fare."""
     table = pq.read_table(trained.images)

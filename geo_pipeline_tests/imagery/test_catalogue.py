@@ -222,9 +222,34 @@ def test_sets_given_by_the_source_become_shards_and_unknown_ones_are_refused_by_
         tables(ListedSource([record("q", 1.0, 1.0, set_name="../x")]))
 
 
+def test_a_large_query_set_has_several_shards_of_like_size():
+    plan = ShardPlan(2, ("router_queries", "im2gps", "yfcc26k"), (4, 1, 3))
+    assert plan.keys == (
+        "reference-000", "reference-001",
+        "router_queries-000", "router_queries-001", "router_queries-002", "router_queries-003",
+        "im2gps",
+        "yfcc26k-000", "yfcc26k-001", "yfcc26k-002",
+    )  # fmt: skip
+    sets = ("train", "router_queries", "im2gps", "yfcc26k")
+    listed = [record(f"id{n}", n % 80 + 0.5, n / 7, set_name=sets[n % 4]) for n in range(1200)]
+    kept, _ = tables(ListedSource(listed), ALL_TRAIN, plan)
+    counts = defaultdict(Counter)
+    for image_id, shard in column(kept, "image_id", "shard").items():
+        counts[column(kept, "image_id", "set_name")[image_id]][shard] += 1
+    assert set(counts["router_queries"]) == set(plan.query_keys["router_queries"])
+    assert set(counts["yfcc26k"]) == set(plan.query_keys["yfcc26k"])
+    assert counts["im2gps"] == {"im2gps": 300}
+    assert set(counts["train"]) == {"reference-000", "reference-001"}
+    assert max(counts["router_queries"].values()) < 120
+    assert max(counts["yfcc26k"].values()) < 150
+
+
 def test_a_plan_without_a_shard_is_refused():
     with pytest.raises(ValueError, match=r"found 0 reference shards.*--shards"):
         ShardPlan(0)
+    for wrong in ((1,), (0, 1)):
+        with pytest.raises(ValueError, match=r"expected one number of at least 1 for each; correct query_shards"):
+            ShardPlan(1, ("router_queries", "im2gps"), wrong)
 
 
 def test_a_benchmarks_missing_file_stays_in_its_denominator():

@@ -91,6 +91,91 @@ def test_without_metadata_the_position_comes_from_exif(photos):
     assert problems == expected
 
 
+class CountingFolder(FolderSource):
+    """A folder that remembers which photographs were read; it reads as the real one does."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.reads = []
+
+    def read_many(self, locators):
+        self.reads += locators
+        return super().read_many(locators)
+
+
+def test_an_added_photograph_costs_one_read_where_an_index_is_kept(photos, tmp_path):
+    images = photos / "images"
+    (images / "c.jpg").write_bytes(encoded(quartered()))
+    (images / "d.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + b"\x00" * 40)
+    (images / "e.jpg").symlink_to(photos / "nothing.jpg")
+
+    def read_anew():
+        """The records, and what was read for them; always those of a source without an index."""
+        source = CountingFolder(images, index=tmp_path / "index")
+        found = listed(source)
+        assert found == listed(FolderSource(images))
+        return found, source.reads
+
+    found, reads = read_anew()
+    assert reads == ["b.jpg", "c.jpg", "d.heic", "north/a.jpg"]
+    assert [record.problem for record in found] == [
+        None,
+        "no_coordinate",
+        "heif_unsupported",
+        "missing_file",
+        None,
+    ]
+    assert read_anew() == (found, [])
+    (images / "bb.jpg").write_bytes(with_exif(10, 20))
+    assert read_anew()[1] == ["bb.jpg"]
+    (images / "b.jpg").write_bytes(with_exif(11, 21))
+    (images / "c.jpg").unlink()
+    (images / "north" / "a.jpg").rename(images / "north" / "z.jpg")
+    assert read_anew()[1] == ["b.jpg", "north/z.jpg"]
+    assert read_anew()[1] == []
+    (kept,) = (tmp_path / "index").iterdir()
+    kept.write_bytes(b"damaged")
+    assert len(read_anew()[1]) == 4
+
+
+def test_what_could_not_be_read_is_tried_again(photos, tmp_path):
+
+    class Denied(FolderSource):
+        def read_many(self, locators):
+            yield from (MissingImageError("Permission denied") for _ in locators)
+
+    denied = listed(Denied(photos / "images", index=tmp_path / "index"))
+    assert [(record.problem, record.detail) for record in denied] == [("missing_file", "Permission denied")] * 2
+    source = CountingFolder(photos / "images", index=tmp_path / "index")
+    assert [record.problem for record in listed(source)] == [None, None]
+    assert source.reads == ["b.jpg", "north/a.jpg"]
+
+
+def test_a_folder_with_a_table_keeps_no_index(photos, tmp_path):
+    (photos / "m.csv").write_text("id,lat,lon\nb,1,2\n")
+    source = CountingFolder(photos / "images", photos / "m.csv", index=tmp_path / "index")
+    assert listed(source)
+    assert source.reads == []
+    assert not (tmp_path / "index").exists()
+
+
+def test_positions_read_before_a_listing_breaks_off_are_kept(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("geo_pipeline.imagery.exif_index.WRITTEN_AT_ONCE", 1)
+    monkeypatch.setattr("geo_pipeline.imagery.exif_index.READ_AT_ONCE", 1)
+
+    class Breaking(CountingFolder):
+        def read_many(self, locators):
+            if "north/a.jpg" in locators:
+                raise SourceError("the store does not answer")
+            return super().read_many(locators)
+
+    with pytest.raises(SourceError, match="does not answer"):
+        listed(Breaking(photos / "images", index=tmp_path / "index"))
+    source = CountingFolder(photos / "images", index=tmp_path / "index")
+    assert len(listed(source)) == 2
+    assert source.reads == ["north/a.jpg"]
+
+
 def test_reading_stays_inside_the_folder(photos):
     source = FolderSource(photos / "images")
     with pytest.raises(MissingImageError, match="leads out"):

@@ -3,6 +3,7 @@
 One `Case` per format: how a small right source is written, and which of its files are damaged.
 """
 
+import contextlib
 import io
 import json
 import random
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.imagery.catalogue import build_catalogue
+from geo_pipeline.imagery.containers.entries import place_of
 from geo_pipeline.imagery.decode import ImageRejected, canonical_image
 from geo_pipeline.imagery.ingest import decode_shard
 from geo_pipeline.imagery.opening import open_source
@@ -41,13 +43,15 @@ SPLIT = SplitConfig(holdout=0.0, router_queries=0.0)
 class Case:
     """A source in a folder: `write` makes it, `images` and `metadata` open it, the `damaged` files are mutated."""
 
-    kind: str
+    kind: str | None
     write: Callable[[Path], None]
     images: str
     damaged: tuple[str, ...]
     metadata: str | None = None
     head: bytes | None = None
     """How each photograph's record begins: a file with fewer of them may show fewer photographs without a complaint."""
+    inside: Callable[[bytes], set[int]] = lambda data: set()
+    """Where the photographs in a container lie, found without any reader of ours; each has to be among the records."""
 
     def open(self, folder):
         metadata = None if self.metadata is None else str(folder / self.metadata)
@@ -96,6 +100,44 @@ def write_webdataset(folder):
     (folder / "a.tar").write_bytes(tar(members))
 
 
+def write_dotted(folder):
+    """Names with dots, of which WebDataset takes the part up to the first for the key; with and without sidecars."""
+    names = [f"IMG_1.{number}" for number in range(IMAGES)] + ["012.left", "012.right", "v1.0/a", "013", "013.seg"]
+    members = {f"{name}.jpg": photograph(number % IMAGES) for number, name in enumerate(names)}
+    members |= {f"IMG_1.{number}.json": b'{"lat": 10.5, "lon": "20,25"}' for number in range(IMAGES)}
+    members |= {"012.txt": b"10,5 20,25", "013.json": b"{}"}
+    (folder / "a.tar").write_bytes(tar(dict(sorted(members.items()))))
+
+
+def inside_tar(data):
+    """Offsets of the plain members up to the first damage, by Python's tarfile alone."""
+    found = set()
+    broken = contextlib.suppress(tarfile.TarError, ValueError, OverflowError, OSError)
+    with broken, tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        while (member := archive.next()) is not None:
+            if member.isreg() and not member.issparse() and member.name.lower().endswith(".jpg"):
+                found |= set() if "/." in f"/{member.name}" else {member.offset_data}
+    return found
+
+
+def inside_msgpack(data):
+    """Offsets of the records up to the first damage, by msgpack alone."""
+    found, unpacker = set(), msgpack.Unpacker(io.BytesIO(data), raw=True, strict_map_key=False)
+    with contextlib.suppress(Exception):  # whatever the damage is, what came before it counts
+        while True:
+            at, record = unpacker.tell(), unpacker.unpack()
+            found |= {at} if isinstance(record, dict) and isinstance(record.get(b"image"), bytes) else set()
+    return found
+
+
+def inside_parquet(data):
+    """Numbers of the rows of a file that reads whole."""
+    try:
+        return set(range(len(pq.read_table(io.BytesIO(data)))))
+    except (pa.ArrowException, OSError, ValueError):
+        return set()
+
+
 def tar(members):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -129,10 +171,12 @@ CASES = {
     "folder": Case("folder", write_folder, "images", ("m.csv", "images/e1/3.jpg"), "m.csv"),
     "folder and table": Case("folder", write_table, "images", ("m.parquet",), "m.parquet"),
     "exif": Case("exif", write_folder, "images", ("images/e1/0.jpg", "images/e1/3.jpg")),
-    "tar": Case("tar", write_tar, "a.tar", ("a.tar",), "m.csv", b"ustar"),
-    "webdataset": Case("webdataset", write_webdataset, "a.tar", ("a.tar",), None, b"ustar"),
-    "msgpack": Case("msgpack", write_msgpack, "a.msg", ("a.msg",), "m.csv", b"\x82\xa2id"),
-    "parquet": Case("parquet", write_parquet, "a.parquet", ("a.parquet",)),
+    "tar": Case("tar", write_tar, "a.tar", ("a.tar",), "m.csv", b"ustar", inside_tar),
+    "webdataset": Case("webdataset", write_webdataset, "a.tar", ("a.tar",), None, b"ustar", inside_tar),
+    "dotted names": Case("webdataset", write_dotted, "a.tar", ("a.tar",), None, b"ustar", inside_tar),
+    "dotted names, told": Case(None, write_dotted, "a.tar", ("a.tar",), None, b"ustar", inside_tar),
+    "msgpack": Case("msgpack", write_msgpack, "a.msg", ("a.msg",), "m.csv", b"\x82\xa2id", inside_msgpack),
+    "parquet": Case("parquet", write_parquet, "a.parquet", ("a.parquet",), inside=inside_parquet),
 }
 
 
@@ -194,6 +238,9 @@ class Harness:
         if self.case.kind in ("folder", "exif"):
             named = {row["locator"] for row in rows}
             assert {name_of(number) for number in range(IMAGES)} <= named
+        if name.startswith("a."):
+            listed = {place_of(row["locator"]).offset for row in rows if "!" in row["locator"]}
+            assert self.case.inside(data) <= listed
         assert all(row["problem"] is None or row["detail"] for row in rows)
         good = [row["locator"] for row in rows if row["problem"] is None]
         if len(good) == len(rows) and not self._heads_are_gone(name, data):
@@ -251,6 +298,7 @@ def harness(request, tmp_path_factory):
 
 def test_the_whole_source_is_read_whole(harness):
     for name, data in harness.whole.items():
+        assert not name.startswith("a.") or len(harness.case.inside(data)) >= IMAGES
         harness.check(name, data, thorough=True)
     assert harness.outcomes["refused"] == 0
     assert harness.outcomes["nothing"] == 0

@@ -56,6 +56,25 @@ def test_a_shard_with_sidecars_is_a_webdataset(tmp_path):
     assert open_source(str(tmp_path), kind="tar").kind == "tar"
 
 
+@pytest.mark.parametrize("kind", [None, "webdataset"])
+@pytest.mark.parametrize("beside", [(), ("IMG_1.txt", "020.txt")])
+def test_no_photograph_of_an_archive_is_lost_for_the_dots_in_its_name(tmp_path, kind, beside):
+    names = [f"IMG_1.{number}.jpg" for number in range(10)]
+    names += [f"{number:03d}.{side}.jpg" for number in range(12, 20) for side in ("left", "right")]
+    names += ["020.jpg", "020.1.jpg", "020.2.jpg", "x.y/021.jpg"]
+    data = {name: JPEG + name.encode() for name in names} | dict.fromkeys(beside, b"A harbour")
+    folder = files(tmp_path, x_tar=tar_of(*sorted(data.items())))
+    (tmp_path / "m.csv").write_text("id,lat,lon\n" + "".join(f"{name},1,{n}\n" for n, name in enumerate(names)))
+    source = open_source(f"{folder}/x.tar", f"{folder}/m.csv", kind)
+    found = list(records_of(source.listing()))
+    assert [record.image_id for record in found] == names
+    assert [source.read(record.locator) for record in found] == [data[name] for name in names]
+    aside = {"020.1.jpg", "020.2.jpg"} if kind else set()
+    assert {record.image_id: record.problem for record in found} == {
+        name: "second_image" if name in aside else None for name in names
+    }
+
+
 def test_photographs_in_an_archive_may_bring_their_position_in_exif(tmp_path):
     files(tmp_path, x_tar=tar_of(("a.jpg", with_exif(48.85, 2.35))))
     (record,) = records_of(open_source(str(tmp_path)).listing())

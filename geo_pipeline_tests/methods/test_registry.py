@@ -14,9 +14,12 @@ from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
 from geo_pipeline.orchestration.assembly import assemble
 from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
+from geo_pipeline.profiles.sources import files_spec
 
 BASELINES = ["lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
 EXPECTED = [
@@ -88,6 +91,33 @@ def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_on_demand()
             assert set(lineage.parents(lineage.stages[name])) <= set(lineage.everyday)
     assert "isns_predictions" in few.parents(few.stages["benchmark_scores"])
     assert "planet_predictions" in few.parents(few.stages["comparison_scores"])
+
+
+def test_query_sets_of_several_shards_are_predicted_by_shard_and_scored_whole():
+    lineage = assembled(query_shards=(("router_queries", 2), ("planet_mixed", 3))).lineage
+    parts = tuple(f"planet_mixed-00{number}" for number in range(3))
+    queries = ("router_queries-000", "router_queries-001")
+    stages = lineage.stages
+    assert stages["geosurge_predictions"].keys == (*queries, *parts, "planet_remote", "planet_cities")
+    assert stages["routed_predictions"].keys == (*parts, "planet_remote", "planet_cities")
+    assert stages["benchmark_scores"].keys == ("planet_mixed", "planet_remote", "planet_cities")
+    assert lineage.parents(stages["benchmark_scores"])["router_image_only_predictions"]["planet_mixed"] == set(parts)
+    assert lineage.parents(stages["georouting_table"])["retrieval_predictions"]["all"] == set(queries)
+    assert set(queries) <= lineage.parents(stages["router_checkpoint"])["images"]["all"]
+    assert {key for key in stages["geosurge_ablation_predictions"].keys if key.startswith("depth_1")} == {
+        f"depth_1/{part}" for part in (*parts, "planet_remote", "planet_cities")
+    }
+    assert [lineage.benchmark_of(key) for key in (*parts, *queries, "reference-000")] == [
+        *["planet_mixed"] * 3, None, None, None
+    ]  # fmt: skip
+    assembled(query_shards=(("planet_mixed", 3),)).definitions.resolve_asset_graph()
+
+
+def test_the_papers_query_sets_are_no_larger_shards_than_a_few_thousand_photographs():
+    shards = shards_of(paper(files_spec("mp16.tar", "mp16.csv")))
+    assert len(shards.of("router_queries")) == 32
+    assert len(shards.of("yfcc26k")) == 8
+    assert [len(shards.of(name)) for name in ("im2gps", "im2gps3k", "yfcc4k")] == [1, 1, 1]
 
 
 def test_a_baseline_without_a_configuration_is_one_clear_message():

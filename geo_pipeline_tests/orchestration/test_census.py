@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.assets.census import LostPhotographsError, census_stages
 from geo_pipeline.orchestration.compute import InProcessCompute
@@ -16,7 +17,7 @@ from geo_pipeline.orchestration.stage import Step
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.sample import sample
 
-SHARDS = Shards(("reference-000", "reference-001"), ("planet_mixed",))
+SHARDS = Shards(ShardPlan(2, ("router_queries", "planet_mixed")), ("planet_mixed",))
 PROFILE = replace(sample(0), benchmarks=("planet_mixed",))
 SHARD_OF = {"train": "reference-000", "holdout": "reference-001"}
 HASHES = {"lake": 0x0F0F0F0F33335555, "hill": 0x123456789ABCDEF0, "street": 0x2545454515545612}

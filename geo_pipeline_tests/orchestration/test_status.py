@@ -2,12 +2,13 @@ import io
 import json
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
 from geo_pipeline.orchestration.artifacts import table
-from geo_pipeline.orchestration.status_command import asset_states, print_status, to_json
+from geo_pipeline.orchestration.status_command import AssetState, asset_states, print_status, to_json
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.orchestration.small_lineage import build
 
@@ -96,6 +97,64 @@ def test_photographs_that_cannot_be_read_are_said_to_be_so(small):
 
     small.world.digest = gone
     assert states(small)["features"].why == {"photographs cannot be read": 4}
+
+
+def test_what_is_damaged_is_said_and_made_again_alone(small, caplog):
+    small.bring_up()
+    small.world.made.clear()
+    whole = small.files()
+    lineage = build(small.world)
+    cut = small.home.place(lineage.stages["doubles"].outputs("b")[0])
+    empty = small.home.place(lineage.stages["features"].outputs("c")[0])
+    listing = small.home.place(lineage.stages["features_manifest"].outputs("all")[0])
+    text = listing.read_text()
+    cut.write_bytes(cut.read_bytes()[:300])
+    empty.write_bytes(b"")
+    listing.write_text("{")
+    found = states(small)
+    assert (counts(found["doubles"]), found["doubles"].why["file is damaged"]) == ((2, 1, 1), 1)
+    assert (counts(found["features"]), found["features"].why) == ((3, 0, 1), {"file is damaged": 1})
+    assert found["features_manifest"].why == {"file is damaged": 1}
+    assert {path for path in (cut, empty, listing) if f"{path} is damaged" in caplog.text} == {cut, empty, listing}
+    small.bring_up()
+    assert small.world.made == [("features", "c"), ("doubles", "b")]
+    assert (small.files(), listing.read_text()) == (whole, text)
+    assert {each.state for each in states(small).values()} == {"fresh"}
+    assert small.bring_up() == {}
+
+
+def large_states():
+    """What a large home may say: long names, long reasons, long numbers."""
+    rows = [
+        ("catalogue", (2048, 0, 0), 4_723_695, 2048, {}),
+        ("features", (0, 1024, 1024), 4_723_695, 12_345, {"follows geosurge_checkpoint": 1024, "not made yet": 1024}),
+        ("geocells", (0, 1, 0), 123_456, 1, {"inputs, code or settings changed": 1}),
+        ("router_coordinates_only_predictions", (1, 1, 1), 2999, 12, {"follows router_checkpoint": 1, "inputs": 1}),
+    ]
+    return [
+        AssetState(name, "t", sum(shards), *shards, count, made, "2025-01-02T03:04:05+00:00", why)
+        for name, shards, count, made, why in rows
+    ]
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("width", [80, 90, 100, 120, 160, 200])
+def test_every_reason_and_number_is_whole_whatever_the_terminal(small, width, few):
+    given = large_states()[2:3] if few else large_states()
+    console = Console(file=io.StringIO(), width=width)
+    print_status(console, sample(0), small.home, given)
+    lines = console.file.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines[1:])
+    assert "…" not in console.file.getvalue()
+    table_rows = {line.split()[0]: line for line in lines if line.split()}
+    words = set(console.file.getvalue().split())
+    for each in given:
+        start = next(name for name in table_rows if each.asset.startswith(name))
+        assert f" {each.rows:,} " in table_rows[start]
+        assert f" {each.materializations:,} " in table_rows[start]
+        for reason in each.why:
+            assert set(reason.split()) <= words, f"{reason} at {width} columns"
+    assert (" Jan " in console.file.getvalue()) == (few or width >= 160)
 
 
 def test_a_home_that_was_never_run_is_told_in_clear_words(tmp_path):

@@ -1,11 +1,12 @@
 import json
+import logging
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from geo_pipeline.contracts.contract import ContractError
-from geo_pipeline.orchestration.artifacts import checkpoint, table
+from geo_pipeline.orchestration.artifacts import checkpoint, manifest, table
 from geo_pipeline.orchestration.storage import Home, MissingArtifactError
 from geo_pipeline.orchestration.views import NoTablesError, query, refresh_views
 
@@ -163,6 +164,96 @@ def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
     assert home.stored(checkpoint("net")) is None
     assert home.finished_building(checkpoint("net"), "f" * 32)
     assert home.commit_folder(checkpoint("net"), "f" * 32).fingerprint == "f" * 32
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"PAR1",
+        lambda data: bytes(len(data)),
+        lambda data: data[:-8] + b"\xff\xff\xff\x7fPAR1",
+        lambda data: data[:-120] + bytes(80) + data[-40:],
+    ],
+    ids=["cut", "empty", "magic only", "zeros", "wrong length", "footer gone"],
+)
+def test_a_damaged_table_counts_as_missing_and_is_named(home, caplog, damage):
+    artifact = table("features", "a")
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    place = home.place(artifact)
+    whole = place.read_bytes()
+    place.write_bytes(damage(whole))
+    with caplog.at_level(logging.WARNING):
+        assert home.stored(artifact) is None
+        assert home.version(artifact) is None
+    (line,) = caplog.messages
+    assert f"{place} is damaged" in line
+    assert line.endswith("it counts as missing, and the next run makes features [a] again")
+    assert "is damaged" in home.damage(artifact)
+    for read in (
+        lambda: home.read_table("features", "a"),
+        lambda: home.read_table("features", "a", ["image_id"], ids=["image-0"]),
+        lambda: home.examined(artifact),
+        lambda: home.first_rows(artifact, 1),
+    ):
+        with pytest.raises(MissingArtifactError, match=r"a\.parquet is damaged.*delete this file.*`features` again"):
+            read()
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    assert place.read_bytes() == whole
+    assert home.damage(artifact) is None
+    assert home.read_table("features", "a").num_rows == 2
+
+
+def test_damaged_rows_under_a_whole_footer_are_an_error_that_names_the_file(home):
+    home.write_table("features", "a", features(*(number % 100 for number in range(500))), "f")
+    place = home.place(table("features", "a"))
+    data = place.read_bytes()
+    place.write_bytes(data[:4] + bytes(600) + data[604:])
+    with pytest.raises(MissingArtifactError, match=r"a\.parquet is damaged.*delete this file"):
+        home.read_table("features", "a")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"fingerprint": "f"}', '{"shards": 3}', "\ufffd\0"])
+def test_a_damaged_manifest_counts_as_missing_and_is_named(home, caplog, text):
+    home.write_manifest("listing", {"features/a": "x"}, "f")
+    place = home.place(manifest("listing"))
+    place.write_text(text)
+    assert home.stored(manifest("listing")) is None
+    assert f"{place} is damaged" in caplog.text
+    home.write_manifest("listing", {"features/a": "x"}, "f")
+    assert home.read_manifest("listing") == {"features/a": "x"}
+    place.write_text('{"fingerprint": "f", "content_hash": "c", "rows": 1}')
+    with pytest.raises(MissingArtifactError, match=r"listing\.json is damaged.*materialize `listing` again"):
+        home.read_manifest("listing")
+
+
+def test_a_damaged_marker_makes_a_checkpoint_missing(home, caplog):
+    build_checkpoint(home, "one", "f" * 32)
+    first = home.commit_folder(checkpoint("net"), "f" * 32)
+    marker = home.checkpoint("net") / "fingerprint.json"
+    marker.write_text('{"fingerprint": "ff')
+    assert home.stored(checkpoint("net")) is None
+    assert f"{marker} is damaged" in caplog.text
+    with pytest.raises(MissingArtifactError, match=r"fingerprint\.json is damaged.*materialize `net` again"):
+        home.checkpoint("net")
+    built = build_checkpoint(home, "one", "f" * 32)
+    (built / "fingerprint.json").write_text("")
+    assert not home.finished_building(checkpoint("net"), "f" * 32)
+    assert home.commit_folder(checkpoint("net"), "f" * 32) == first
+
+
+def test_a_damaged_note_is_not_believed(home):
+    home.write_table("features", "a", features(1.0), "f")
+    home.write_table("features", "a", features(1.0), "g")
+    (home.root / "tables/features/.a.parquet.confirmed").write_bytes(b"\xff\xfe")
+    assert home.stored(table("features", "a")).fingerprint == "f"
+
+
+def test_an_error_of_the_system_is_no_damage(home):
+    home.place(manifest("listing")).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        home.stored(manifest("listing"))
 
 
 def test_sql_works_from_anywhere_and_after_a_move(home, tmp_path, monkeypatch):

@@ -142,3 +142,8 @@ def test_a_kind_without_examples_says_so(inputs):
 def test_an_example_of_an_unnamed_benchmark_is_refused(inputs, example):
     with pytest.raises(ReportError, match="examples of benchmark elsewhere"):
         example_blocks(replace(inputs, examples=(replace(example, benchmark="elsewhere"),)))
+
+
+def test_a_score_just_below_zero_is_shown_without_a_sign(example):
+    assert "Cell score 0.00." in caption(replace(example, score=-0.0008))
+    assert "Cell score -0.01." in caption(replace(example, score=-0.0081))

@@ -19,6 +19,7 @@ from geo_pipeline.imagery.catalogue import build_catalogue
 from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS
 from geo_pipeline.imagery.split import SplitConfig
+from geo_pipeline.orchestration.shards import REFERENCE_PER_QUERY_SHARD
 from geo_pipeline.orchestration.storage import Home
 from geo_pipeline_tests.speed.measuring import fresh_process, peak_mib, save
 
@@ -81,7 +82,8 @@ class InventedSource:
 
 def measured(rows, loose):
     """Seconds of each part, and the peak memory of this process in MiB."""
-    source, plan = InventedSource(rows, loose), ShardPlan(SHARDS, ("router_queries",))
+    source = InventedSource(rows, loose)
+    plan = ShardPlan(SHARDS, ("router_queries",), (SHARDS // REFERENCE_PER_QUERY_SHARD,))
     started = time.perf_counter()
     invented = sum(batch.num_rows for batch in source.listing())
     inventing = time.perf_counter() - started

@@ -1,11 +1,9 @@
 """The entries of one container as a table, kept in a Parquet file so that an unchanged container is read only once.
 
-What an entry is belongs to `entries`, what they mean for a source to `containers.source`.
+What an entry is belongs to `entries`, what they mean for a source to `containers.source`, the files that keep them to
+`kept_tables`.
 """
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from geo_pipeline.imagery.containers.entries import Entry, Reader
+from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, write_kept
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.files import Files, FoundFile
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised when readers come to list containers otherwise, so that kept indexes are made anew."""
 INDEX = pa.schema(
     [
@@ -51,17 +49,15 @@ def index_of(files: Files, container: FoundFile, reader: Reader, kind: str, kept
     """
     if kept is None:
         return _without_superseded(pa.Table.from_batches(_batches(files, container, reader), schema=INDEX), reader)
-    name = _short(f"{INDEX_VERSION} {kind} {files.root} {container.name}")
-    path = kept / f"{name}-{_short(container.identity)}.parquet"
-    table = _read(path)
+    name = short(f"{INDEX_VERSION} {kind} {files.root} {container.name}")
+    path = kept / f"{name}-{short(container.identity)}.parquet"
+    table = read_kept(path, INDEX)
     if table is None:
-        _write(path, _batches(files, container, reader))
-        table = _read(path)
+        write_kept(path, INDEX, _batches(files, container, reader))
+        table = read_kept(path, INDEX)
         if table is None:
             raise SourceError(f"Found {path} damaged as soon as it was written. Check the disk, and run again.")
-    for other in kept.glob(f"{name}-*.parquet"):
-        if other != path:
-            other.unlink(missing_ok=True)
+    forget_others(path, name)
     return _without_superseded(table, reader)
 
 
@@ -100,30 +96,3 @@ def _without_superseded(table: pa.Table, reader: Reader) -> pa.Table:
     for name, value in (("name", places), ("problem", "superseded"), ("detail", words)):
         table = table.set_column(INDEX.get_field_index(name), name, pc.if_else(mask, value, table[name]))
     return table
-
-
-def _read(path: Path) -> pa.Table | None:
-    """A kept index, or None where there is none that can be used."""
-    try:
-        table = pq.read_table(path, memory_map=False)
-    except (OSError, pa.ArrowException):
-        return None
-    return table if table.schema.equals(INDEX) else None
-
-
-def _write(path: Path, batches: Iterator[pa.RecordBatch]) -> None:
-    """Write all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".index-", delete=False) as file:
-        try:
-            with pq.ParquetWriter(file, INDEX, compression="zstd") as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-            file.close()
-            os.replace(file.name, path)  # noqa: PTH105  # the name is a text here
-        finally:
-            Path(file.name).unlink(missing_ok=True)  # there is none left once it has its place
-
-
-def _short(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

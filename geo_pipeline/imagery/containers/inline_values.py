@@ -4,6 +4,8 @@ import math
 from decimal import Decimal
 from typing import Any
 
+from geo_pipeline.imagery.metadata.cells import number_of
+
 
 def text_of(value: Any) -> str | None:
     """Text without spaces around it: bytes read as UTF-8, numbers written out; None for empty text and other types."""
@@ -19,15 +21,14 @@ def text_of(value: Any) -> str | None:
 def degrees_of(value: Any, name: str) -> tuple[float | None, str]:
     """A coordinate in degrees and what is wrong with it: None where there is none, NaN where it is no number.
 
-    `name` is `latitude` or `longitude`, for the words.
+    Numbers are those of metadata files: `48,2` is one, `inf` is none. `name` (`latitude` or `longitude`) is
+    for the words.
     """
     text = text_of(value)
     if text is None:
         return None, "" if value is None or isinstance(value, str | bytes) else f"{name} is a {type(value).__name__}"
-    try:
-        return float(text), ""
-    except ValueError:
-        return math.nan, f"{name} {text[:40]!r} is not a number"
+    number = number_of(text)
+    return number, f"{name} {text[:40]!r} is not a number" if math.isnan(number) else ""
 
 
 def _written(number: float | Decimal) -> str:

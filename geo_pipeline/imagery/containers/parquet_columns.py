@@ -3,6 +3,7 @@
 Opening the file and reading its row groups belongs to `parquet_files`, files of metadata alone to `metadata`.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +63,19 @@ def image_columns(schema: pa.Schema, name: str) -> ImageColumns:
         raise WrongColumnsError(
             f"{name}: found two columns named {', '.join(twice)}; expected each once. Rename one of them."
         )
-    by_lower = {field.name.strip().lower(): field for field in reversed(list(schema))}
+    by_lower = {field.name.strip().lower(): field for field in schema}
     known = {
         key: by_lower[alias].name
         for key, aliases in ALIASES.items()
         if (alias := next((alias for alias in aliases if alias in by_lower), None)) is not None
         and _is_plain(by_lower[alias].type)
     }
+    alike = Counter(field.name.strip().lower() for field in schema)
+    image = next((wanted for wanted in IMAGE_COLUMNS if wanted in alike), "")
+    for column in (image, *(column.strip().lower() for column in known.values())):
+        if alike[column] > 1:
+            words = " or ".join(sorted((f.name for f in schema if f.name.strip().lower() == column), reverse=True))
+            raise WrongColumnsError(f"{name}: found two columns named {words}; expected one. Rename one of them.")
     for wanted in IMAGE_COLUMNS:
         field = by_lower.get(wanted)
         if field is None:

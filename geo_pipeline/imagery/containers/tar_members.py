@@ -80,6 +80,11 @@ def members(file: BinaryIO) -> Iterator[Member]:
         yield Member("", size, 0, "truncated", words)
 
 
+def is_hidden(name: str) -> bool:
+    """True for a name of which a part begins with a dot."""
+    return name.startswith(".") or "/." in name
+
+
 class _Extension:
     """What headers before a member's own say of it: a long name, a size, that it is sparse."""
 

@@ -33,7 +33,7 @@ def degrees(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
     at = np.flatnonzero(kinds == OTHER)
     if len(at):
         encoded = texts.take(pa.array(at)).dictionary_encode()
-        unique = np.array([_odd_number(text) for text in encoded.dictionary.to_pylist()])
+        unique = np.array([number_of(text) for text in encoded.dictionary.to_pylist()])
         values[at] = unique[encoded.indices.to_numpy()]
         kinds[at[np.isfinite(values[at])]] = NUMBER
     return values, kinds
@@ -112,8 +112,8 @@ def shown(text: str | None) -> str:
     return repr(text) if len(text) <= _LONGEST_SHOWN else repr(text[:_LONGEST_SHOWN]) + "..."
 
 
-def _odd_number(text: str) -> float:
-    """A number in one of the rarer spellings (a sign in front, the typographic minus), NaN for anything else."""
+def number_of(text: str) -> float:
+    """One text as `degrees` reads it (a comma for a point, a sign in front, the typographic minus); NaN for others."""
     text = text.replace("−", "-")
     if _NUMBER.fullmatch(text) is None:
         return math.nan

@@ -98,8 +98,16 @@ def is_header(names: Sequence[str]) -> bool:
 
 
 def wanted_columns(names: Sequence[str], layout: MetadataFormat, where: str) -> dict[str, int]:
-    """`known_columns`; `SourceError` when coordinates or images cannot be told."""
+    """`known_columns`; `SourceError` when coordinates or images cannot be told, or a wanted column is there twice."""
     found = known_columns(names, layout)
+    lower = [name.strip().lower() for name in names]
+    twice = [number for number in found.values() if lower.count(lower[number]) > 1]
+    if twice:
+        alike = [name for name in names if name.strip().lower() == lower[twice[0]]]
+        raise SourceError(
+            f"{where}: found the columns {' and '.join(_shown(name) for name in alike)}; expected one of that name, "
+            "whatever its letter case, for which of them counts cannot be told. Rename or remove the others."
+        )
     missing = [known for known in ("lat_deg", "lon_deg") if known not in found]
     if layout.needs_image and "image_id" not in found and "path" not in found:
         missing.append("image_id or path")

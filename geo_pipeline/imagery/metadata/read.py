@@ -45,10 +45,14 @@ _PARQUET = b"PAR1"
 _LINES_SEEN = 200
 """First lines of a file without a header from which its number of columns is told."""
 _NOTES = b"notes"
+_SLIPS = 10
+"""Rows that an exchange of the columns would break, per row that it would mend, from which on the latter are slips;
+also the rows of a file in which a single one is."""
+_NAMED_LINES = 5
 
 
 class SwappedColumnsError(SourceError):
-    """Latitudes beyond 90 degrees beside longitudes that never are: the two columns are swapped."""
+    """Latitudes beyond 90 degrees, in more rows than slips explain: the two columns are swapped, or in some rows."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +100,27 @@ def metadata_notes(table: pa.Table) -> MetadataNotes:
 
 
 def refuse_swapped(table: pa.Table, where: str) -> None:
-    """Raise `SwappedColumnsError` when any |lat| is beyond 90 degrees while no |lon| is."""
-    beyond = _beyond(table, "lat_deg", 90.0)
-    if beyond.any() and not _beyond(table, "lon_deg", 90.0).any():
-        worst = float(np.nanmax(np.abs(_numbers(table, "lat_deg"))))
-        raise SwappedColumnsError(
-            f"{where}: found {beyond.sum()} latitudes beyond 90 degrees (up to {worst:g}) while no longitude is: "
-            "swapped? Expected latitudes from -90 to 90. Exchange the two column headers, or correct the rows, and run "
-            "again."
-        )
+    """Raise `SwappedColumnsError` when latitude and longitude are exchanged in more rows than slips explain.
+
+    Two kinds of rows tell: those that an exchange would mend (a latitude between 90 and 180 degrees beside a longitude
+    that may be a latitude), and those that it would break (the reverse). The former are slips of their rows while they
+    are no more than a tenth of the latter. A single one is a slip wherever there is one of the latter, or as one row of
+    at least ten.
+    """
+    lat, lon = np.abs(_numbers(table, "lat_deg")), np.abs(_numbers(table, "lon_deg"))
+    mended = (lat > 90.0) & (lat <= 180.0) & (lon <= 90.0)
+    broken = int(((lon > 90.0) & (lon <= 180.0) & (lat <= 90.0)).sum())
+    count = int(mended.sum())
+    single = count == 1 and (broken > 0 or int(np.isfinite(lat + lon).sum()) >= _SLIPS)
+    if single or _SLIPS * count <= broken:
+        return
+    lines = table["line"].filter(pa.array(mended)).to_pylist()
+    named = ", ".join(map(str, lines[:_NAMED_LINES])) + (f" and {count - _NAMED_LINES} more" * (count > _NAMED_LINES))
+    raise SwappedColumnsError(
+        f"{where}: found {count} latitudes beyond 90 degrees (up to {lat[mended].max():g}) beside longitudes that may "
+        f"be latitudes (in the lines {named}), and {broken} rows of the reverse: swapped? Expected latitudes from -90 "
+        "to 90. Exchange the two column headers, or correct these rows, and run again."
+    )
 
 
 def _read_csv(file: CsvFile, layout: MetadataFormat, where: str) -> tuple[pa.Table, MetadataNotes]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from geo_pipeline.geosurge.ablations import ablated
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.geosurge.ablations import ablated, inference_of, takes_away
 from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest, table
 from geo_pipeline.orchestration.assets.geosurge import TRAIN, WORKER, epoch_line, pairs_of
 from geo_pipeline.orchestration.compute import InProcessCompute
@@ -23,20 +24,26 @@ PREDICTOR = "geo_pipeline.geosurge.inference:CellPredictor"
 
 def ablation_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
     """Training and predictions of every variant; none for a profile without ablations."""
-    return (_checkpoints(profile), _predictions(profile, shards)) if profile.ablations else ()
+    return (_checkpoints(profile), _predictions(profile, shards)) if variants(profile) else ()
 
 
-def ablation_predictions(variant: str, benchmark: str) -> Artifact:
-    """The artifact of a variant's answers to a benchmark."""
-    return table("predictions", f"{PREDICTIONS}/{_shard(variant, benchmark)}")
+def variants(profile: Profile) -> tuple[str, ...]:
+    """The profile's ablations that take something away from its full model."""
+    partitions = len(profile.partition.tau_max)
+    return tuple(name for name in profile.ablations if takes_away(profile.geosurge, name, partitions))
 
 
-def _shard(variant: str, benchmark: str) -> str:
-    return f"{variant}/{benchmark}"
+def ablation_predictions(variant: str, part: str) -> Artifact:
+    """The artifact of a variant's answers to a shard of a benchmark."""
+    return table("predictions", f"{PREDICTIONS}/{_shard(variant, part)}")
+
+
+def _shard(variant: str, part: str) -> str:
+    return f"{variant}/{part}"
 
 
 def _checkpoints(profile: Profile) -> Stage:
-    configs = {variant: ablated(profile.geosurge, variant) for variant in profile.ablations}
+    configs = {variant: ablated(profile.geosurge, variant) for variant in variants(profile)}
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         for variant in keys:
@@ -63,7 +70,7 @@ def _checkpoints(profile: Profile) -> Stage:
         ),
         group="ablations",
         kinds=("pytorch", "ray"),
-        keys=profile.ablations,
+        keys=tuple(configs),
         partitioned=True,
         inputs=lambda variant: (manifest("image_manifest"), manifest("segmentation_manifest"), table("geocells")),
         outputs=lambda variant: (checkpoint(ABLATIONS, variant), table("training_curves", f"{ABLATIONS}/{variant}")),
@@ -78,31 +85,31 @@ def _checkpoints(profile: Profile) -> Stage:
 def _predictions(profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         for variant, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
-            kwargs = {"checkpoint_dir": step.checkpoint(ABLATIONS, variant), "inference": profile.inference}
+            asked = inference_of(ablated(profile.geosurge, variant), profile.inference)
+            kwargs = {"checkpoint_dir": step.checkpoint(ABLATIONS, variant), "inference": asked}
             features = {
-                key: pa.concat_tables(parts)
+                key: pa.concat_tables(parts) if parts else load("features").empty()
                 for key, parts in mapped_shards(step, list(group), lambda key: _pairs(step, key), WORKER, kwargs)
-                if parts
             }
             place = InProcessCompute(profile.compute)
             named = {**kwargs, "method": variant}
             for key, parts in mapped_shards(step, list(features), features.__getitem__, PREDICTOR, named, place):
-                yield Made(key, {"predictions": pa.concat_tables(parts)})
+                yield Made(key, {"predictions": pa.concat_tables(parts) if parts else load("predictions").empty()})
 
     def inputs(key: str) -> tuple[Artifact, ...]:
-        variant, _, benchmark = key.partition("/")
-        return (checkpoint(ABLATIONS, variant), table("images", benchmark), table("segmentations", benchmark))
+        variant, _, part = key.partition("/")
+        return (checkpoint(ABLATIONS, variant), table("images", part), table("segmentations", part))
 
     return Stage(
         name=PREDICTIONS,
         title="Predictions of the ablations",
         description=(
-            "Where every ablated GeoSURGE places every benchmark photograph (its best cell), one shard per variant and "
+            "Where every ablated GeoSURGE places every benchmark photograph (its best cell), by variant and shard of a "
             "benchmark."
         ),
         group="ablations",
         kinds=("parquet", "pytorch", "ray"),
-        keys=tuple(_shard(variant, name) for variant in profile.ablations for name in shards.benchmarks),
+        keys=tuple(_shard(variant, name) for variant in variants(profile) for name in shards.benchmark_keys),
         partitioned=True,
         inputs=inputs,
         outputs=lambda key: (ablation_predictions(*key.split("/")),),
@@ -115,5 +122,5 @@ def _predictions(profile: Profile, shards: Shards) -> Stage:
 
 
 def _pairs(step: Step, key: str) -> pa.Table:
-    """The photographs of a shard's benchmark with their class maps."""
+    """The photographs that a key of the predictions stands for, with their class maps."""
     return pairs_of(step, key.partition("/")[2])

@@ -107,7 +107,7 @@ def counted(step: Step, shards: Shards) -> pa.Table:
             mine = rows.filter(pc.equal(rows["set_name"], name))
             counts[name, CATALOGUE, None] += mine.num_rows
             authors.setdefault(name, []).append(pc.unique(mine["author"]).drop_null())
-        early = key if key in shards.query_sets else None
+        early = shards.sets.get(key)
         for reason in step.table("quarantine", f"catalogue/{key}", ("reason",))["reason"].to_pylist():
             counts[early, CATALOGUE, reason] += 1
         refused = step.table("quarantine", key, ("image_id", "reason"))

@@ -6,6 +6,7 @@ says belongs to scoring.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,13 @@ from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.methods.method import Method
 from geo_pipeline.methods.registry import everyday_methods
 from geo_pipeline.orchestration.artifacts import ALL, Artifact, report, table
-from geo_pipeline.orchestration.assets.ablations import ablation_predictions
+from geo_pipeline.orchestration.assets.ablations import ablation_predictions, variants
 from geo_pipeline.orchestration.assets.reports import (
-    TRUTH_COLUMNS,
     judged_answers,
     method_lines,
     report_context,
     score_rows,
+    true_places,
 )
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
@@ -36,7 +37,7 @@ STANDARDS = ("densest_cell", "geosurge")
 
 @dataclass(frozen=True)
 class Compared:
-    """A method or a variant, and the artifact of its answers to a benchmark."""
+    """A method or a variant, and the artifact of its answers to a shard of a benchmark."""
 
     name: str
     answers: Callable[[str], Artifact]
@@ -60,16 +61,21 @@ def comparison_scores(benchmark: str) -> Artifact:
 def _compared(methods: dict[str, Method], profile: Profile) -> list[Compared]:
     """What is scored here: variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already."""
     everyday = everyday_methods(methods, profile.everyday_baselines)
-    variants = [Compared(name, lambda key, name=name: ablation_predictions(name, key)) for name in profile.ablations]  # type: ignore[misc]
     others = [method for name, method in methods.items() if name not in everyday]
-    return [*variants, *(Compared(each.name, lambda key, each=each: prediction(each, key)) for each in others)]  # type: ignore[misc]
+    return [
+        *(Compared(name, partial(ablation_predictions, name)) for name in variants(profile)),
+        *(Compared(method.name, partial(prediction, method)) for method in others),
+    ]
 
 
 def _scores(compared: Sequence[Compared], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         for key in keys:
-            truth = step.table("catalogue", key, TRUTH_COLUMNS)
-            answers = pa.concat_tables([step.table("predictions", each.answers(key).key) for each in compared])
+            parts = shards.of(key)
+            truth = true_places(step, parts)
+            answers = pa.concat_tables(
+                [step.table("predictions", each.answers(part).key) for part in parts for each in compared]
+            )
             judged = judge(key, answers, truth, profile.distance)
             errors_km = {each.name: _errors(judged, each.name, truth.num_rows) for each in compared}
             rows = score_rows(benchmarks[key], errors_km, truth, profile)
@@ -86,7 +92,10 @@ def _scores(compared: Sequence[Compared], benchmarks: dict[str, Benchmark], prof
         kinds=("parquet",),
         keys=shards.benchmarks,
         partitioned=True,
-        inputs=lambda key: (table("catalogue", key), *(each.answers(key) for each in compared)),
+        inputs=lambda key: (
+            *(table("catalogue", part) for part in shards.of(key)),
+            *(each.answers(part) for part in shards.of(key) for each in compared),
+        ),
         outputs=lambda key: (comparison_scores(key),),
         make=make,
         rooms=(
@@ -112,14 +121,14 @@ def _report(
     scored_daily = [name for name in shown if name not in {each.name for each in compared}]
     context = replace(report_context(shown, benchmarks, profile), methods=method_lines(shown))
 
-    def answers(benchmark: str) -> tuple[Artifact, ...]:
-        daily = (prediction(methods[name], benchmark) for name in scored_daily)
-        return (*daily, *(each.answers(benchmark) for each in compared))
+    def answers(part: str) -> tuple[Artifact, ...]:
+        daily = (prediction(methods[name], part) for name in scored_daily)
+        return (*daily, *(each.answers(part) for each in compared))
 
     def inputs(key: str) -> tuple[Artifact, ...]:
-        tables = ((table("catalogue", name), table("scores", name)) for name in shards.benchmarks)
-        own = ((comparison_scores(name), *answers(name)) for name in shards.benchmarks)
-        return tuple(artifact for part in (*tables, *own) for artifact in part)
+        scores = ((table("scores", name), comparison_scores(name)) for name in shards.benchmarks)
+        parts = ((table("catalogue", part), *answers(part)) for part in shards.benchmark_keys)
+        return tuple(artifact for each in (*scores, *parts) for artifact in each)
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         from geo_pipeline.scoring.comparison import write_comparison
@@ -129,7 +138,7 @@ def _report(
         daily = pa.concat_tables([step.table("scores", name) for name in shards.benchmarks])
         kept = daily.filter(pc.is_in(daily["method"], pa.array(scored_daily, pa.string())))
         others = [step.table("scores", comparison_scores(name).key) for name in shards.benchmarks]
-        judged = judged_answers(step, {name: [each.key for each in answers(name)] for name in shards.benchmarks})
+        judged = judged_answers(step, shards, answers)
         published = {name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published}
         inputs = ComparisonInputs(context, pa.concat_tables([kept, *others]), judged, published)
         paths = write_comparison(inputs, step.building())

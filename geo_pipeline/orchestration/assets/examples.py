@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.orchestration.artifacts import Artifact, manifest, table
+from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Step
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.scoring.examples import (
@@ -29,10 +30,10 @@ PER_BENCHMARK = 4
 METHOD = "geosurge"
 
 
-def example_inputs(benchmarks: Sequence[str]) -> tuple[Artifact, ...]:
-    """What the examples are made from, beside the predictions."""
-    shards = (table(name, benchmark) for benchmark in benchmarks for name in ("images", "segmentations"))
-    return (manifest("image_manifest"), manifest("segmentation_manifest"), table("geocells"), *shards)
+def example_inputs(keys: Sequence[str]) -> tuple[Artifact, ...]:
+    """What the examples are made from, beside the predictions; `keys` are the shards of all benchmarks."""
+    parts = (table(name, key) for key in keys for name in ("images", "segmentations"))
+    return (manifest("image_manifest"), manifest("segmentation_manifest"), table("geocells"), *parts)
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class References:
     cell: np.ndarray
 
 
-def report_examples(step: Step, judged: pa.Table, profile: Profile) -> tuple[Example, ...]:
+def report_examples(step: Step, judged: pa.Table, profile: Profile, shards: Shards) -> tuple[Example, ...]:
     """The examples of every benchmark; none where there are no reference images."""
     hierarchy = Hierarchy.from_table(step.table("geocells"))
     references = _references(step, hierarchy)
     step.listed("segmentation_manifest", "segmentations")
     found: list[Example] = []
     for chosen in choose_examples(judged, PER_BENCHMARK, METHOD):
-        found += _of_benchmark(step, chosen, judged, references, hierarchy, profile)
+        found += _of_benchmark(step, chosen, judged, references, hierarchy, profile, shards.of(chosen.benchmark))
     return tuple(found)
 
 
@@ -71,11 +72,15 @@ def _of_benchmark(
     references: References,
     hierarchy: Hierarchy,
     profile: Profile,
+    keys: Sequence[str],
 ) -> list[Example]:
     ids = [*chosen.successes, *chosen.failures]
-    queries = _photographs(step, chosen.benchmark, ids)
-    answers = step.table("predictions", f"{METHOD}/{chosen.benchmark}", ["image_id", "score"])
-    score = dict(zip(answers["image_id"].to_pylist(), answers["score"].to_pylist(), strict=True))
+    queries: dict[str, Photograph] = {}
+    score: dict[str, float | None] = {}
+    for key in keys:
+        queries |= _photographs(step, key, ids)
+        answers = step.table("predictions", f"{METHOD}/{key}", ["image_id", "score"])
+        score |= dict(zip(answers["image_id"].to_pylist(), answers["score"].to_pylist(), strict=True))
     if not ids or not references.rows.num_rows:
         return []
     rows = _judged_rows(judged, chosen.benchmark, ids)

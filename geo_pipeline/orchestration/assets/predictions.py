@@ -19,7 +19,7 @@ def prediction_stage(
     method: Method, methods: dict[str, Method], profile: Profile, shards: Shards, on_demand: bool = False
 ) -> Stage:
     """The predictions of one method."""
-    keys = shards.benchmarks if method.query_sets == "benchmarks" else shards.query_sets
+    keys = shards.benchmark_keys if method.query_sets == "benchmarks" else shards.query_keys
 
     def inputs(key: str) -> tuple[Artifact, ...]:
         return tuple(_input(asset, key, methods) for asset in method.upstream)

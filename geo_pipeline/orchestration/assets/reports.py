@@ -1,6 +1,6 @@
 """The assets `benchmark_scores` (per benchmark) and `benchmark_report` (Markdown and HTML)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -44,8 +44,10 @@ def scores_stage(
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         for key in keys:
-            truth = step.table("catalogue", key, TRUTH_COLUMNS)
-            predictions = pa.concat_tables([step.predictions(name, key) for name in methods])
+            truth = true_places(step, shards.of(key))
+            predictions = pa.concat_tables(
+                [step.predictions(name, part) for part in shards.of(key) for name in methods]
+            )
             scores, routing = score_benchmark(benchmarks[key], methods, predictions, truth, profile)
             yield Made(key, {"scores": scores, "routing_scores": routing}, notes={"images": truth.num_rows})
 
@@ -62,8 +64,8 @@ def scores_stage(
         keys=shards.benchmarks,
         partitioned=True,
         inputs=lambda key: (
-            table("catalogue", key),
-            *(prediction(method, key) for method in methods.values()),
+            *(table("catalogue", part) for part in shards.of(key)),
+            *(prediction(method, part) for part in shards.of(key) for method in methods.values()),
         ),
         outputs=lambda key: (table("scores", key), table("routing_scores", key)),
         make=make,
@@ -152,11 +154,11 @@ def report_stage(
             table("leakage"),
             table("coverage"),
             table("georouting"),
-            *example_inputs(shards.benchmarks),
-            *(table("catalogue", benchmark) for benchmark in shards.benchmarks),
+            *example_inputs(shards.benchmark_keys),
+            *(table("catalogue", part) for part in shards.benchmark_keys),
             *(table("training_curves", name) for name in curve_names),
             *(table(name, benchmark) for benchmark in shards.benchmarks for name in ("scores", "routing_scores")),
-            *(prediction(method, benchmark) for benchmark in shards.benchmarks for method in methods.values()),
+            *(prediction(method, part) for part in shards.benchmark_keys for method in methods.values()),
         )
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
@@ -250,7 +252,7 @@ def report_inputs(
     """Every table of the report."""
     from geo_pipeline.scoring.published import published_rows
 
-    judged = judged_answers(step, {name: [f"{method}/{name}" for method in methods] for name in shards.benchmarks})
+    judged = judged_answers(step, shards, lambda part: [prediction(method, part) for method in methods.values()])
     return ReportInputs(
         context=report_context(methods, benchmarks, profile),
         scores=pa.concat_tables([step.table("scores", name) for name in shards.benchmarks]),
@@ -262,15 +264,20 @@ def report_inputs(
         georouting=step.table("georouting"),
         training_curves={name: step.table("training_curves", name) for name in curve_names},
         published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},
-        examples=report_examples(step, judged, profile),
+        examples=report_examples(step, judged, profile, shards),
     )
 
 
-def judged_answers(step: Step, keys: Mapping[str, Sequence[str]]) -> pa.Table:
-    """The predictions of each benchmark, by their keys, beside the truth."""
+def true_places(step: Step, keys: Sequence[str]) -> pa.Table:
+    """image_id, author and place of all photographs of a benchmark, from its shards."""
+    return pa.concat_tables([step.table("catalogue", key, TRUTH_COLUMNS) for key in keys])
+
+
+def judged_answers(step: Step, shards: Shards, answers: Callable[[str], Iterable[Artifact]]) -> pa.Table:
+    """The predictions of each benchmark beside the truth; `answers` are the artifacts of a shard's predictions."""
     parts = []
-    for benchmark, predictions in keys.items():
-        truth = step.table("catalogue", benchmark, TRUTH_COLUMNS)
-        answers = pa.concat_tables([step.table("predictions", key) for key in predictions])
-        parts.append(judge(benchmark, answers, truth, step.profile.distance))
+    for benchmark in shards.benchmarks:
+        keys = shards.of(benchmark)
+        rows = pa.concat_tables([step.table(each.name, each.key) for key in keys for each in answers(key)])
+        parts.append(judge(benchmark, rows, true_places(step, keys), step.profile.distance))
     return pa.concat_tables(parts)

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
+import pyarrow as pa
+
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.artifacts import ALL, checkpoint, manifest, table
 from geo_pipeline.orchestration.assets.geosurge import epoch_line
-from geo_pipeline.orchestration.shards import ROUTER_QUERIES
+from geo_pipeline.orchestration.shards import ROUTER_QUERIES, Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.routing.prompt import PromptVariant
@@ -16,17 +18,16 @@ from geo_pipeline.routing.table import build_georouting
 TRAIN = "geo_pipeline.georouter.training:train"
 
 
-def georouting_stage(methods: dict[str, Method], profile: Profile) -> Stage:
+def georouting_stage(methods: dict[str, Method], profile: Profile, shards: Shards) -> Stage:
     """The GeoRouting table."""
+    queries = shards.of(ROUTER_QUERIES)
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        truth = step.table("images", ROUTER_QUERIES, ["image_id", "lat_deg", "lon_deg"])
-        rows = build_georouting(
-            step.predictions("retrieval", ROUTER_QUERIES),
-            step.predictions("generation", ROUTER_QUERIES),
-            truth,
-            profile.distance,
+        truth = pa.concat_tables([step.table("images", key, ["image_id", "lat_deg", "lon_deg"]) for key in queries])
+        retrieval, generation = (
+            pa.concat_tables([step.predictions(name, key) for key in queries]) for name in ("retrieval", "generation")
         )
+        rows = build_georouting(retrieval, generation, truth, profile.distance)
         labels = rows["label"].to_pylist()
         yield Made(
             ALL, {"georouting": rows}, notes={"share where generation is better": sum(labels) / max(1, len(labels))}
@@ -44,10 +45,14 @@ def georouting_stage(methods: dict[str, Method], profile: Profile) -> Stage:
         kinds=("parquet",),
         keys=(ALL,),
         partitioned=False,
-        inputs=lambda key: (
-            table("images", ROUTER_QUERIES),
-            prediction(methods["retrieval"], ROUTER_QUERIES),
-            prediction(methods["generation"], ROUTER_QUERIES),
+        inputs=lambda key: tuple(
+            artifact
+            for query_key in queries
+            for artifact in (
+                table("images", query_key),
+                prediction(methods["retrieval"], query_key),
+                prediction(methods["generation"], query_key),
+            )
         ),
         outputs=lambda key: (table("georouting"),),
         make=make,
@@ -56,8 +61,9 @@ def georouting_stage(methods: dict[str, Method], profile: Profile) -> Stage:
     )
 
 
-def router_stage(method: Method, profile: Profile) -> Stage:
+def router_stage(method: Method, profile: Profile, shards: Shards) -> Stage:
     """The checkpoint of one router."""
+    queries = shards.of(ROUTER_QUERIES)
     name = method.checkpoint or method.name
     config = replace(profile.router, variant=cast(PromptVariant, method.variant))
 
@@ -66,7 +72,10 @@ def router_stage(method: Method, profile: Profile) -> Stage:
             TRAIN,
             {
                 "georouting": step.path("georouting"),
-                "images": [step.path("images", ROUTER_QUERIES), *step.listed_paths("image_manifest", "images")],
+                "images": [
+                    *(step.path("images", query_key) for query_key in queries),
+                    *step.listed_paths("image_manifest", "images"),
+                ],
                 "config": config,
                 "out_dir": step.building(),
             },
@@ -85,7 +94,11 @@ def router_stage(method: Method, profile: Profile) -> Stage:
         kinds=("pytorch", "ray"),
         keys=(ALL,),
         partitioned=False,
-        inputs=lambda key: (table("georouting"), table("images", ROUTER_QUERIES), manifest("image_manifest")),
+        inputs=lambda key: (
+            table("georouting"),
+            *(table("images", query_key) for query_key in queries),
+            manifest("image_manifest"),
+        ),
         outputs=lambda key: (checkpoint(name), table("training_curves", name)),
         make=make,
         rooms=("georouter", "lvlm", "routing", "imagery.decode"),

@@ -56,14 +56,14 @@ def test_records_come_back_from_their_places(options):
 def test_what_stands_beside_the_image_is_read():
     (whole, broken) = entries(
         stream(
-            {"id": "a", "image": IMAGE, "latitude": 48.5, "lng": "2.25", "author": "Ann", "set": b"im2gps"},
-            {"id": "b", "image": IMAGE, "lat": "48,5", "lon": [1]},
+            {"id": "a", "image": IMAGE, "latitude": 48.5, "lng": "2,25", "author": "Ann", "set": b"im2gps"},
+            {"id": "b", "image": IMAGE, "lat": "48,5 N", "lon": [1]},
         )
     )
     assert (whole.lat_deg, whole.lon_deg, whole.author, whole.set_name) == (48.5, 2.25, "Ann", "im2gps")
     assert broken.lat_deg != broken.lat_deg
     assert broken.lon_deg is None
-    assert broken.detail == "latitude '48,5' is not a number; longitude is a list"
+    assert broken.detail == "latitude '48,5 N' is not a number; longitude is a list"
 
 
 def test_wrong_shapes_are_told_and_the_next_record_is_read():

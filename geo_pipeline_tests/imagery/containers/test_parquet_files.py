@@ -89,14 +89,15 @@ def test_images_that_stand_elsewhere_are_missing():
 def test_values_beside_the_image_that_are_no_numbers_are_told():
     columns = {
         "image": [picture(number) for number in range(4)],
-        "lat": pa.array(["1,5", "nan", "", None]),
+        "lat": pa.array(["1,5", "n/a", "", None]),
         "lon": pa.array([1, 2, None, 4], pa.int8()),
         "author": pa.array([b"Ann\xff", b"", None, b"Bob"]),
     }
     comma, nan, empty, null = entries(written(columns))
-    assert comma.detail == "latitude '1,5' is not a number"
+    assert (comma.lat_deg, comma.detail) == (1.5, "")
     assert comma.author == "Ann\\xff"
     assert nan.lat_deg != nan.lat_deg
+    assert nan.detail == "latitude 'n/a' is not a number"
     assert (empty.lat_deg, empty.lon_deg, null.lat_deg, null.lon_deg) == (None, None, None, 4.0)
 
 
@@ -149,6 +150,14 @@ def test_two_columns_of_one_name_are_refused():
     pq.write_table(table, buffer)
     with pytest.raises(SourceError, match="two columns named image"):
         entries(buffer.getvalue())
+
+
+@pytest.mark.parametrize("twice", ["image", "latitude", "id"])
+def test_two_columns_whose_names_differ_only_in_case_are_refused_where_they_count(twice):
+    columns = hugging_face(2)
+    with pytest.raises(SourceError, match=rf"two columns named {twice} or {twice.upper()}; .* Rename"):
+        entries(written({**columns, twice.upper(): columns[twice]}))
+    assert len(entries(written({**columns, "Quadtree_10_5000": columns["quadtree_10_5000"]}))) == 2
 
 
 @pytest.mark.parametrize(

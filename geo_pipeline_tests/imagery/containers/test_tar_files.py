@@ -1,16 +1,14 @@
 """Tar files as they occur: MP16-Pro's archive, WebDataset shards, and archives that are broken or hostile."""
 
 import io
-import json
 import os
 import random
 import tarfile
 
 import pytest
-import webdataset
 
 from geo_pipeline.imagery.containers.entries import digest_of
-from geo_pipeline.imagery.containers.tar_files import TarReader, has_sidecars, key_of
+from geo_pipeline.imagery.containers.tar_files import TarReader
 from geo_pipeline.imagery.containers.tar_members import LARGEST_EXTENSION, members
 from geo_pipeline.imagery.source import SourceError
 from geo_pipeline_tests.imagery.drawn_files import encoded, quartered, with_exif
@@ -181,79 +179,12 @@ def test_names_that_are_not_utf8_are_shown_and_read():
     assert data[entry.offset :].startswith(JPEG)
 
 
-@pytest.fixture
-def shard(tmp_path):
-    """A WebDataset shard as the package writes it."""
-
-    def write(*samples):
-        with webdataset.TarWriter(str(tmp_path / "000.tar")) as sink:
-            for sample in samples:
-                sink.write(sample)
-        return (tmp_path / "000.tar").read_bytes()
-
-    return write
-
-
-def test_webdataset_samples_bring_their_sidecars(shard):
-    data = shard(
-        {"__key__": "000001", "jpg": JPEG, "json": {"latitude": 48.85, "LON": "2.35", "author": "Ann", "id": 17}},
-        {"__key__": "000002", "jpg": JPEG, "txt": "-33.86, 151.21"},
-        {"__key__": "000003", "png": JPEG, "txt": "lat: 1.5\nlng = -2\nphotographer: Bo\n", "cls": 3},
-        {"__key__": "000004", "jpg": JPEG, "txt": "A photograph of a harbour"},
-        {"__key__": "000005", "jpg": JPEG, "lat.txt": "7.5", "lon.txt": "8"},
-    )
-    found = {entry.name: entry for entry in entries_of(data, sidecars=True)}
-    assert [(entry.lat_deg, entry.lon_deg) for entry in found.values()] == [
-        (48.85, 2.35),
-        (-33.86, 151.21),
-        (1.5, -2.0),
-        (None, None),
-        (7.5, 8.0),
-    ]
-    assert (found["000001.jpg"].image_id, found["000001.jpg"].author) == ("17", "Ann")
-    assert found["000003.png"].author == "Bo"
-    assert all(entry.problem is None for entry in found.values())
-    assert has_sidecars(io.BytesIO(data))
-    assert not has_sidecars(io.BytesIO(tar_of(("a.jpg", JPEG), ("b.json", b"{}"))))
-
-
-def test_of_one_sample_the_first_photograph_counts(shard):
-    data = shard({"__key__": "k", "jpg": JPEG, "png": JPEG, "seg.png": JPEG, "json": {"lat": 1, "lon": 2}})
-    found = entries_of(data, sidecars=True)
-    assert {entry.name: entry.problem for entry in found} == {"k.jpg": None, "k.png": "second_image"}
-    (only,) = entries_of(shard({"__key__": "k", "image.jpg": JPEG, "json": {"lat": 1, "lon": 2}}), sidecars=True)
-    assert (only.name, only.lat_deg) == ("k.image.jpg", 1.0)
-
-
-@pytest.mark.parametrize(
-    ("sidecar", "words"),
-    [
-        (b"[" * 100_000, "cannot be read"),
-        (b'{"lat": 1', "cannot be read"),
-        (b"[1, 2]", "found a list"),
-        (b'{"lat": "north", "lon": 2}', "latitude 'north' is not a number"),
-        (json.dumps({"lat": 1, "lon": 2, "x": "y" * (1 << 20)}).encode(), "is not read"),
-        (b"\xff\xfe{}", "cannot be read"),
-    ],
-)
-def test_a_broken_sidecar_says_so_and_loses_no_photograph(sidecar, words):
-    (entry,) = entries_of(tar_of(("1.jpg", JPEG), ("1.json", sidecar)), sidecars=True)
-    assert entry.digest == digest_of(JPEG)
-    assert words in entry.detail
-
-
 def test_positions_in_exif_count_where_nothing_else_gives_one():
     tagged = with_exif(48.85, 2.35)
     data = tar_of(("1.jpg", tagged), ("1.json", b'{"lat": 1, "lon": 2}'), ("2.jpg", tagged), ("3.jpg", JPEG))
     found = entries_of(data, sidecars=True, exif=True)
     assert [(entry.lat_deg and round(entry.lat_deg, 4)) for entry in found] == [1.0, 48.85, None]
     assert [entry.lat_deg for entry in entries_of(data)] == [None, None, None]
-
-
-def test_keys_are_those_of_webdataset():
-    for name in ("000001.jpg", "a/b.c/000001.seg.png", "x/y", "e1/55/4763.jpg"):
-        expected = webdataset.tariterators.base_plus_ext(name)
-        assert key_of(name) == (expected if expected != (None, None) else (name, ""))
 
 
 def test_a_tar_made_of_zeros_or_noise_ends_quickly():

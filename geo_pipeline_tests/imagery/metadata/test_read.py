@@ -153,16 +153,6 @@ def test_repeated_headers_of_files_put_together_are_passed_over(tmp_path):
     assert len(read(tmp_path, "IMG_ID,LAT,LON\na,1,2\nother,LAT,LON\n")) == 2
 
 
-def test_swapped_headers_refuse_the_whole_file(tmp_path):
-    with pytest.raises(SwappedColumnsError, match=r"2 latitudes .* \(up to 151.2\).* swapped\?"):
-        read(tmp_path, "id,lat,lon\na,151.2,-33.9\nb,2.3,48.9\nc,-122.4,37.8\nd,,\ne,x,y\n")
-
-
-def test_one_wrong_latitude_among_longitudes_that_are_longitudes_is_a_matter_of_its_row(tmp_path):
-    table = read(tmp_path, "id,lat,lon\na,151.2,-33.9\nb,-33.9,151.2\nc,0,-181\n")
-    assert (len(table), metadata_notes(table).beyond) == (3, 2)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -259,6 +249,28 @@ def test_parquet_of_a_wrong_schema_is_refused(tmp_path, kind, column):
     pq.write_table(pa.table({**columns, column: pa.nulls(1, kind)}), tmp_path / "m.parquet")
     with pytest.raises(SourceError, match=rf"in the column {column}; expected text"):
         read_metadata(str(tmp_path / "m.parquet"))
+
+
+@pytest.mark.parametrize(
+    "names", [("id", "lat", "lon", "lat"), ("ID", "id", "lat", "lon"), ("LAT", " lat", "lon", "id")]
+)
+@pytest.mark.parametrize("as_parquet", [True, False], ids=["Parquet", "CSV"])
+def test_two_columns_of_one_name_are_refused(tmp_path, names, as_parquet):
+    """Which of them holds the coordinates cannot be told, and taking the first would be a guess."""
+    path = tmp_path / ("m.parquet" if as_parquet else "m.csv")
+    if as_parquet:
+        pq.write_table(pa.Table.from_arrays([pa.array(["1"])] * 4, names=list(names)), path)
+    else:
+        path.write_text(",".join(names) + "\n1,1,1,1\n")
+    with pytest.raises(SourceError, match=r"found the columns .* expected one .* Rename or remove"):
+        read_metadata(str(path))
+
+
+def test_two_columns_of_one_name_that_nobody_asks_for_do_no_harm(tmp_path):
+    names = ["id", "title", "lat", "title", "lon", "longitude"]
+    columns = [pa.array([text]) for text in ("a", "x", "1,5", "y", "2", "3")]
+    pq.write_table(pa.Table.from_arrays(columns, names=names), tmp_path / "m.parquet")
+    assert coordinates(read_metadata(str(tmp_path / "m.parquet"))) == [(1.5, 3.0)]
 
 
 def test_the_documentation_names_every_kind_and_column():

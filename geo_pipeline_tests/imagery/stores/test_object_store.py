@@ -20,6 +20,8 @@ from geo_pipeline.imagery.source import MissingImageError, SourceError, records_
 from geo_pipeline.imagery.stores import errors as store_errors
 from geo_pipeline.imagery.stores.files import Files, StoreError, open_url
 from geo_pipeline_tests.imagery.containers.test_tar_files import JPEG, tar_of
+from geo_pipeline_tests.imagery.drawn_files import with_exif
+from geo_pipeline_tests.imagery.test_folder import CountingFolder
 
 pytestmark = pytest.mark.xdist_group("object_store")
 PHOTOGRAPHS = {f"e1/55/{number}.jpg": JPEG + bytes([number]) * number for number in range(5)}
@@ -85,7 +87,8 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Content-Type", kind)
-        self.send_header("ETag", f'"{hash(data)}"')
+        if self.server.marks:
+            self.send_header("ETag", f'"{hash(data)}"')
         self.end_headers()
         if body:
             with contextlib.suppress(ConnectionError):  # a client that has seen enough hangs up
@@ -96,7 +99,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
 def web():
     """A web server whose files, failures and habits a test decides."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
-    server.files, server.failures, server.ranges, server.asked = {}, [], True, []
+    server.files, server.failures, server.ranges, server.marks, server.asked = {}, [], True, True, []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -143,6 +146,35 @@ def test_a_replaced_object_changes_the_fingerprint_and_only_its_own_stamp(s3):
     fs.pipe_file("field/replaced/b.jpg", JPEG[::-1])
     assert source.fingerprint() != before
     assert [old == new.stamp for old, new in zip(stamps, listed(source), strict=True)] == [True, False]
+
+
+def test_an_added_photograph_of_a_store_costs_one_read(s3, tmp_path):
+    fs = fsspec.filesystem("s3")
+    for name in ("a", "b", "c"):
+        fs.pipe_file(f"field/tagged/{name}.jpg", with_exif(48.5, 2.25))
+
+    def reads():
+        source = CountingFolder(f"{s3}/tagged", index=tmp_path)
+        assert {record.lat_deg for record in listed(source)} == {48.5}
+        return source.reads
+
+    assert reads() == ["a.jpg", "b.jpg", "c.jpg"]
+    assert reads() == []
+    fs.pipe_file("field/tagged/bb.jpg", with_exif(48.5, 2.25))
+    assert reads() == ["bb.jpg"]
+
+
+def test_photographs_of_a_web_server_are_asked_for_once(web, tmp_path):
+    """Where the server marks its files; without a mark nothing says that they are still the same."""
+    web.files = {f"photos/{number}.jpg": with_exif(48.5, 2.25) for number in range(3)}
+    for web.marks, expected in ((True, 0), (False, 3)):
+        source = open_source(f"{web.url}/photos/", index=tmp_path)
+        before = listed(source)
+        web.asked.clear()
+        assert listed(source) == before
+        assert [record.lat_deg for record in before] == [48.5] * 3
+        asked = [name for command, name, _ in web.asked if command == "GET" and name.endswith(".jpg")]
+        assert len(asked) == expected
 
 
 def test_what_is_not_in_the_store_is_said(s3):
