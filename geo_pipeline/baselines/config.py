@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from geo_pipeline.baselines.registry import BASELINES, entry
 from geo_pipeline.geosurge.config import ConfigError, TrainingConfig, VisionConfig
-from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA
+from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 Chosen = TypeVar("Chosen", bound="Options")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from geo_pipeline.baselines.registry import entry
 from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method, Paradigm, Reads
-from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA
+from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 
 def baseline_methods(name: str, title: str, paradigm: Paradigm, idea: str, without: str) -> tuple[Method, Method]:

@@ -5,7 +5,8 @@ A hash of the syntax trees of the modules that make an asset's bytes, and of its
 Which modules count is found, not listed: those in which a stage's `make` and the functions it holds are defined, the
 rooms of its workers (which are named by text), and what all these import of our package, at the top of a file or inside
 a function. Imports are read in the syntax tree; none is executed. Comments, docstrings, layout and imports for types
-alone change nothing; what decides no bytes (`DECIDES_NO_BYTES`) is not followed. The settings come from the profile.
+alone change nothing; a table beside a module and of its name (`published.csv`) counts with it; what decides no bytes
+(`DECIDES_NO_BYTES`) is not followed. The settings come from the profile.
 """
 
 import ast
@@ -107,7 +108,13 @@ class Sources:
         if module not in self._sources:
             path = self._file(module)
             source = _source("" if path is None else path.read_text(encoding="utf-8"))
-            self._sources[module] = replace(source, imports=frozenset(filter(self._counts, source.imports)))
+            rows = path.with_suffix(".csv") if path is not None else None
+            beside = rows.read_bytes() if rows is not None and rows.is_file() else b""
+            self._sources[module] = replace(
+                source,
+                meaning_hash=source.meaning_hash + (hashlib.sha256(beside).digest() if beside else b""),
+                imports=frozenset(filter(self._counts, source.imports)),
+            )
         return self._sources[module]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geo_pipeline.scoring.ablations import ABLATIONS, FULL, Ablation, Direction, Verdict, directions
 from geo_pipeline.scoring.blocks import Block, Heading, Paragraph, TableBlock
-from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA, ComparisonInputs
+from geo_pipeline.scoring.comparison_inputs import ComparisonInputs
 from geo_pipeline.scoring.comparison_tables import (
     PUBLISHED_ON,
     ablation_table,
@@ -25,6 +25,7 @@ from geo_pipeline.scoring.report_inputs import ReportError, ReportPaths
 from geo_pipeline.scoring.report_numbers import method_scores, scored_benchmarks, thresholds
 from geo_pipeline.scoring.report_protocol import protocol_blocks
 from geo_pipeline.scoring.text_table import listed
+from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 TITLE = "Ablations and baselines"
 VERDICT_WORDS: Mapping[Verdict, str] = {

@@ -9,9 +9,6 @@ from geo_pipeline.scoring.ablations import VARIANT_LINES
 from geo_pipeline.scoring.published import PublishedRow, ablation_rows
 from geo_pipeline.scoring.report_inputs import ReportContext
 
-WITHOUT_IDEA = "_without_idea"
-"""Ends the name of the twin of a baseline whose naming idea is switched off."""
-
 
 @dataclass(frozen=True)
 class ComparisonInputs:

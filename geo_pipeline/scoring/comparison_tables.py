@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from geo_pipeline.scoring.ablations import FULL, Ablation, our_differences, printed_differences, printed_rows
 from geo_pipeline.scoring.accuracy import paired_by_threshold, paired_difference
-from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA, ComparisonInputs
+from geo_pipeline.scoring.comparison_inputs import ComparisonInputs
 from geo_pipeline.scoring.report_numbers import method_scores, paired_errors, thresholds
 from geo_pipeline.scoring.report_published import printed_cells, run_words, score_cells, source_words
 from geo_pipeline.scoring.text_table import NOT_KNOWN, TextTable, p_value_text, percent, points, threshold_titles
+from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 REFERENCES = (FULL, "densest_cell")
 PUBLISHED_ON = "IM2GPS"

@@ -41,9 +41,9 @@ class Settings:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A copy of the package's Python files that may be edited."""
+    """A copy of the package without its weights that may be edited."""
     place = tmp_path_factory.mktemp("code") / "geo_pipeline"
-    everything = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.json", "*.png", "*.csv", "weights")
+    everything = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.json", "*.png", "weights")
     shutil.copytree(PACKAGE_ROOT, place, ignore=everything)
     (place / "orchestration/assets/__init__.py").write_text("")  # lists all stages, so that one would import the others
     return place
@@ -235,3 +235,9 @@ def test_weights_count_by_content_and_not_by_place(tmp_path):
 def test_a_value_without_a_stable_text_is_refused():
     with pytest.raises(TypeError, match="object"):
         digest({"x": object()})
+
+
+def test_a_published_number_that_is_corrected_makes_the_reports_stale_and_no_network(root):
+    found = changed(root, "scoring/published.csv", "54.4", "99.9")
+    assert {"benchmark_report", "comparison_report"} <= found
+    assert {STAGES[name].group for name in found} == {"reports"}

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from geo_pipeline.scoring.comparison_inputs import WITHOUT_IDEA, ComparisonInputs
+from geo_pipeline.scoring.comparison_inputs import ComparisonInputs
 from geo_pipeline.scoring.published import published_rows
 from geo_pipeline.scoring.report_inputs import BenchmarkLine, MethodLine, judge
+from geo_pipeline.scoring.twins import WITHOUT_IDEA
 from geo_pipeline_tests.scoring.drawn_report import CONTEXT, drawn_scores
 
 BASELINES = (("lknn", "[L]kNN"), ("planet", "PlaNet"), ("isns", "ISNs"), ("pigeon", "PIGEON"))

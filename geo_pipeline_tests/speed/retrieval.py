@@ -26,11 +26,14 @@ from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.geosurge.geography import GeographicEmbeddings
 from geo_pipeline.geosurge.retrieval import RetrievalPredictor
+from geo_pipeline.geosurge.vision import TowerArchitecture
 from geo_pipeline_tests.speed.measuring import fresh_process, peak_mib, save
 from geo_pipeline_tests.speed.taking_turns import shortest
 
 DIM = 768
 INFERENCE = InferenceConfig()
+TOWER = TowerArchitecture(8, False, {}, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""A checkpoint names its tower; none is needed here."""
 
 
 class WholeGallery:
@@ -103,7 +106,7 @@ def one(kind: str, references: int, queries: int, rounds: int, photographs: int 
     geography = GeographicEmbeddings(cells, DIM, 0.07, 100.0)
     with tempfile.TemporaryDirectory() as written:
         tensors = {f"geography.{name}": tensor for name, tensor in geography.state_dict().items()}
-        checkpoint.save(Path(written), tensors, GeoSurgeConfig(), {}, hierarchy, {})
+        checkpoint.save(Path(written), tensors, GeoSurgeConfig(), TOWER.to_json(), hierarchy, {})
         gallery = drawn("reference", slice(0, references), photographs)
         asked = drawn("query", slice(-queries, None), photographs)
         if kind == "ours":
