@@ -11,8 +11,8 @@ PYTEST_WORKERS ?= 2
 STAMP := .venv/.installed
 PORT ?= 3000
 # Prints the folder that Dagster keeps inside a home, making it when it is new (telemetry off).
-DAGSTER_HOME_OF := import sys, pathlib; from geo_pipeline.orchestration import runner, storage; \
-	print(runner.prepare_dagster_home(storage.Home(pathlib.Path(sys.argv[1]))).resolve())
+DAGSTER_HOME_OF := import sys, pathlib; from geo_pipeline.orchestration import runner; from geo_pipeline.home import home; \
+	print(runner.prepare_dagster_home(home.Home(pathlib.Path(sys.argv[1]))).resolve())
 
 # Nothing is fetched and nothing is reported while tests and the demo run.
 export HF_HUB_OFFLINE := 1

@@ -114,7 +114,7 @@ def run(
     The home keeps these options; what is not given is as in its last run. An empty option takes one away.
     """
     with _plain_errors():
-        from geo_pipeline.orchestration.run_command import run_lineage
+        from geo_pipeline.commands.run import run_lineage
         from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
         from geo_pipeline.profiles.named import named_profile, settled
 
@@ -140,8 +140,8 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
             return
         from rich.console import Console
 
-        from geo_pipeline.orchestration import status_command as command
-        from geo_pipeline.orchestration.storage import Home
+        from geo_pipeline.commands import status as command
+        from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         profile, place = remembered_profile(home), Home(home)
@@ -163,8 +163,8 @@ def locate(
     The home knows the profile it was run with.
     """
     with _plain_errors():
-        from geo_pipeline.orchestration.locate import locate_images, location_text
-        from geo_pipeline.orchestration.storage import Home
+        from geo_pipeline.commands.locate import locate_images, location_text
+        from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         found = locate_images(remembered_profile(home), Home(home), images)
@@ -192,7 +192,7 @@ def score(
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
     with _plain_errors():
-        from geo_pipeline.orchestration.score_command import score_text, scored
+        from geo_pipeline.commands.score import score_text, scored
 
         found = scored(predictions, truth, distance, columns, truth_columns)
         typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
@@ -219,8 +219,8 @@ def partition(
     with _plain_errors():
         from rich.console import Console
 
+        from geo_pipeline.commands import partition as command
         from geo_pipeline.earth.partition import PartitionConfig
-        from geo_pipeline.orchestration import partition_command as command
 
         limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
         config = PartitionConfig(tau_min, limits, semantics, coordinate=coordinate)  # type: ignore[arg-type]
@@ -244,8 +244,8 @@ def sql(
 ) -> None:
     """Ask the home's tables a question in SQL (DuckDB)."""
     with _plain_errors():
-        from geo_pipeline.orchestration.storage import Home
-        from geo_pipeline.orchestration.views import query
+        from geo_pipeline.home.home import Home
+        from geo_pipeline.home.views import query
 
         rows = query(Home(home), question)
         if as_json:
@@ -287,7 +287,7 @@ def measure(
 ) -> None:
     """Measure on planets of several seeds whether the sample is fair and routing pays."""
     with _plain_errors():
-        from geo_pipeline.orchestration.fairness import measure as measure_seeds
+        from geo_pipeline.commands.measure_sample import measure as measure_seeds
 
         if not all(part.strip().lstrip("-").isdigit() for part in seeds.split(",")):
             raise ValueError(f"found --seeds {seeds!r}, expected whole numbers separated by commas, such as 1,2,3")

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.orchestration.storage import Home
-from geo_pipeline.orchestration.views import refresh_views
+from geo_pipeline.home.home import Home
+from geo_pipeline.home.views import refresh_views
 from geo_pipeline.profiles.choices import Choices
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na.jpg,u1,10.0,20.0\nb.jpg,u2,-5.0,100.0\nc.jpg,u3,0.5,0.5\nd.jpg,u4,60,10\n"

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.definitions import build_definitions
-from geo_pipeline.orchestration.compute import InProcessCompute
-from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.home.home import Home
 from geo_pipeline.profiles.sample import sample
 
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.txt")

@@ -32,4 +32,4 @@ def test_only_one_module_imports_ray():
         for path in (ROOT / "geo_pipeline").rglob("*.py")
         if any(line.strip().startswith(("import ray", "from ray")) for line in path.read_text().splitlines())
     )
-    assert importing == ["geo_pipeline/orchestration/compute.py"]
+    assert importing == ["geo_pipeline/compute/compute.py"]

@@ -9,13 +9,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
+from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.home.artifact import checkpoint, table
+from geo_pipeline.home.home import Home
+from geo_pipeline.home.views import query
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.artifacts import checkpoint, table
 from geo_pipeline.orchestration.assembly import assemble
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, prepare_dagster_home
-from geo_pipeline.orchestration.storage import Home
-from geo_pipeline.orchestration.views import query
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline.sample_world.config import PlanetConfig

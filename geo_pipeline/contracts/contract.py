@@ -1,7 +1,7 @@
 """The contract of a table, found by name: its columns, its Arrow schema, and the three ways to hold a table to it.
 
 `conform` raises with every problem at once, `sift` keeps the good rows and names the others, `problems` only looks.
-Files are read by `document`, SQL is made and run by `checks`; writing tables belongs to orchestration.storage.
+Files are read by `document`, SQL is made and run by `checks`; writing tables belongs to home.
 """
 
 import importlib.resources

@@ -6,14 +6,14 @@ import dagster as dg
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import Compute
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.method import Method
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assets import all_stages
-from geo_pipeline.orchestration.compute import Compute
 from geo_pipeline.orchestration.definition import RunControl, stage_asset
 from geo_pipeline.orchestration.jobs import build_jobs, weekly_rebenchmark
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 

@@ -14,10 +14,10 @@ from functools import partial
 import dagster as dg
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.orchestration.artifacts import table
+from geo_pipeline.home.artifact import table
+from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
 
 CONTRACT = "contract"
 REJECTED = "few_rejected"

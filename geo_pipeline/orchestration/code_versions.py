@@ -20,7 +20,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import geo_pipeline
-from geo_pipeline.orchestration.artifacts import digest
+from geo_pipeline.home.artifact import digest
 
 PACKAGE = "geo_pipeline."
 PACKAGE_ROOT = Path(geo_pipeline.__path__[0])
@@ -28,9 +28,9 @@ DECIDES_NO_BYTES = {
     "profiles": "its values are hashed as settings",
     "methods.method": "what a method says of itself; the functions that it names are found where they stand",
     "methods.registry": "which methods there are; a stage that counts them has their names in its settings",
-    "orchestration.artifacts": "names of what is stored; another digest is another version of everything by itself",
+    "home.artifact": "names of what is stored; another digest is another version of everything by itself",
     "orchestration.code_versions": "this module",
-    "orchestration.compute": "where work runs, in process or on Ray, with the same bytes",
+    "compute": "where work runs, in process or on Ray, with the same bytes",
     "orchestration.shards": "which keys there are; what lies in them is the catalogue's, which hashes them as settings",
 }
 """Modules and packages that stages import and whose code does not count, each with the reason.

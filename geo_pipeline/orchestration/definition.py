@@ -10,14 +10,14 @@ from typing import Any
 
 import dagster as dg
 
+from geo_pipeline.compute.compute import Compute
 from geo_pipeline.contracts.contract import ContractError, load
+from geo_pipeline.home.home import Home
+from geo_pipeline.home.views import refresh_views
 from geo_pipeline.orchestration import checks, display, provenance
-from geo_pipeline.orchestration.compute import Compute
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.shards import mapping, partitions_of
 from geo_pipeline.orchestration.stage import Made, Stage, Step
-from geo_pipeline.orchestration.storage import Home
-from geo_pipeline.orchestration.views import refresh_views
 
 OWNERS = ["team:geo-pipeline"]
 GPU_POOL = "gpu"

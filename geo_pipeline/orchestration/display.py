@@ -13,8 +13,8 @@ import dagster as dg
 import pyarrow as pa
 from PIL import Image
 
+from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.stage import Made, Stage
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 THUMBNAIL_PX = 96

@@ -8,9 +8,9 @@ instance.)
 
 import dagster as dg
 
+from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.definition import RunControl
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.storage import Home
 
 WEEKLY = "0 3 * * 1"
 COMPARISON = "comparison_report"

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Literal
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
-from geo_pipeline.orchestration.artifacts import Artifact, fingerprint
+from geo_pipeline.home.artifact import Artifact, fingerprint
+from geo_pipeline.home.home import Home, Stored
 from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home, Stored
 from geo_pipeline.profiles.profile import Profile
 
 State = Literal["fresh", "stale", "missing"]

@@ -14,13 +14,13 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 
+from geo_pipeline.home.home import Home
+from geo_pipeline.home.views import refresh_views
 from geo_pipeline.orchestration.checks import refuse_failed
 from geo_pipeline.orchestration.definition import Observer, RunControl
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.provenance import needed_keys
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
-from geo_pipeline.orchestration.views import refresh_views
 
 DAGSTER_YAML = """\
 telemetry:

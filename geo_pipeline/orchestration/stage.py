@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from geo_pipeline.home.artifact import ALL, Artifact, manifest, table
+from geo_pipeline.home.home import Home, MissingArtifactError
 from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, manifest, table
 from geo_pipeline.orchestration.code_versions import code_version
-from geo_pipeline.orchestration.storage import Home, MissingArtifactError
 from geo_pipeline.profiles.profile import Profile
 
 if TYPE_CHECKING:
-    from geo_pipeline.orchestration.compute import Compute
+    from geo_pipeline.compute.compute import Compute
 
 Metadata = Mapping[str, object]
 GALLERY_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
@@ -73,7 +73,7 @@ class Stage:
     @cached_property
     def code_version(self) -> str:
         """Changes when the code or the settings that decide this stage's bytes change."""
-        return code_version((*self.rooms, "orchestration.storage"), self.settings, self.make)
+        return code_version((*self.rooms, "home.home"), self.settings, self.make)
 
     def version(self, home: Home, key: str) -> str | None:
         """Content hash over everything this stage wrote for the key; None when something of it is not there."""

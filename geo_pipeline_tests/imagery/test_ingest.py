@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from geo_pipeline.compute.compute import InProcessCompute, RayCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.decode import canonical_image
 from geo_pipeline.imagery.ingest import (
     CARRIED,
@@ -27,12 +29,10 @@ from geo_pipeline.imagery.ingest import (
 from geo_pipeline.imagery.opening import open_source
 from geo_pipeline.imagery.source import MissingImageError, read_each
 from geo_pipeline.orchestration.assets.images import image_stages
-from geo_pipeline.orchestration.compute import InProcessCompute, RayCompute
 from geo_pipeline.orchestration.definition import commit
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.stage import Made, Stage, Step, same_key
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.imagery.drawn_files import bomb_png, encoded, quartered, with_exif

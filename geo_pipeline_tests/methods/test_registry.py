@@ -8,14 +8,14 @@ import pytest
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.densest_cell import DensestCell
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
 from geo_pipeline.orchestration.assembly import assemble
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.shards import shards_of
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample

@@ -17,16 +17,16 @@ from dagster._core.loader import LoadingContextForTest
 from PIL import Image
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import table
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.assembly import assemble_lineage
 from geo_pipeline.orchestration.assets import all_stages
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.lineage import Freshness
 from geo_pipeline.orchestration.runner import bring_up_to_date
 from geo_pipeline.orchestration.stage import Made, mapped_shards
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pyarrow as pa
 
-from geo_pipeline.orchestration.artifacts import ALL, manifest, table
-from geo_pipeline.orchestration.compute import InProcessCompute
+from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.home.artifact import ALL, manifest, table
+from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.definition import RunControl, stage_asset
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.runner import bring_up_to_date
 from geo_pipeline.orchestration.stage import Made, Stage, manifest_stage, mapped_shards, same_key
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sample import sample
 

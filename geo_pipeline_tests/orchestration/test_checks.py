@@ -10,18 +10,18 @@ import dagster as dg
 import pytest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.home.artifact import table
+from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.source import SourceRecord, batches_of
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.orchestration import checks
-from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.assets.catalogue import catalogue_stages
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.definition import RunControl, commit, stage_asset
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.runner import bring_up_to_date
 from geo_pipeline.orchestration.shards import shards_of
 from geo_pipeline.orchestration.stage import Step
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
 

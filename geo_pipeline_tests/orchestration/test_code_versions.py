@@ -6,8 +6,8 @@ from modulefinder import ModuleFinder
 import pytest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.home.artifact import digest
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.artifacts import digest
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.code_versions import (
     DECIDES_NO_BYTES,
@@ -50,7 +50,7 @@ def root(tmp_path_factory):
 
 
 def entries(stage):
-    return {*stage.rooms, "orchestration.storage", *modules_of(stage.make)}
+    return {*stage.rooms, "home.home", *modules_of(stage.make)}
 
 
 def versions(root):
@@ -90,7 +90,7 @@ def test_a_code_version_follows_rooms_and_settings():
 
 def test_a_stage_has_the_version_of_its_rooms_and_of_its_make():
     for name, stage in STAGES.items():
-        assert stage.code_version == code_version((*stage.rooms, "orchestration.storage"), stage.settings, stage.make)
+        assert stage.code_version == code_version((*stage.rooms, "home.home"), stage.settings, stage.make)
         assert modules_of(stage.make), f"make of {name} stands in a module of the package"
 
 
@@ -107,7 +107,7 @@ def test_a_row_dropped_in_a_stages_own_module_makes_it_stale(root):
         ("earth/coordinates.py", {"catalogue", "geocells", "georouting_table"}, {"images", "census", "image_manifest"}),
         ("contracts/contract.py", set(STAGES), set()),
         ("orchestration/stage.py", set(STAGES), set()),
-        ("orchestration/storage.py", set(STAGES), set()),
+        ("home/home.py", set(STAGES), set()),
         ("methods/retrieval.py", {"retrieval_predictions"}, set(STAGES) - {"retrieval_predictions"}),
         ("methods/joining.py", {"retrieval_predictions", "features"}, set()),
         ("routing/prompt.py", {"generation_predictions", "router_checkpoint"}, {"geosurge_checkpoint", "images"}),
@@ -130,14 +130,14 @@ def test_a_change_makes_stale_what_it_decides_and_leaves_the_rest(root, file, st
         "profiles/sources.py",
         "methods/method.py",
         "methods/registry.py",
-        "orchestration/artifacts.py",
+        "home/artifact.py",
         "orchestration/assets/__init__.py",
         "orchestration/code_versions.py",
-        "orchestration/compute.py",
+        "compute/compute.py",
         "orchestration/shards.py",
         "orchestration/lineage.py",
         "orchestration/definition.py",
-        "orchestration/status_command.py",
+        "commands/status.py",
         "pretraining/clip.py",
         "cli.py",
     ],
@@ -214,7 +214,7 @@ def test_a_function_is_found_through_all_that_holds_it():
         def make(self):
             return self.count
 
-    versions_module, artifacts_module = "orchestration.code_versions", "orchestration.artifacts"
+    versions_module, artifacts_module = "orchestration.code_versions", "home.artifact"
     holder = Holder(second)
     assert modules_of(around) == modules_of(functools.partial(max, key=first)) == {versions_module}
     assert modules_of(functools.partial(functools.partial(around), second)) == {versions_module, artifacts_module}

@@ -6,13 +6,13 @@ import pyarrow as pa
 import pytest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.checks import CheckFailedError, refuse_failed
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.stage import Step
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.sample import sample
 
 PARTS = {"planet_mixed-000": 3, "planet_mixed-001": 2, "router_queries-000": 4, "router_queries-001": 1}

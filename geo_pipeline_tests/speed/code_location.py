@@ -26,11 +26,11 @@ SHARDS, HOME = "GEO_PIPELINE_SPEED_SHARDS", "GEO_PIPELINE_SPEED_HOME"
 def assembly(shards: int, folder: Path) -> Any:
     """The code location of the sample with so many reference shards, and stages that make empty tables."""
     from geo_pipeline.benchmarks.registry import BENCHMARKS
+    from geo_pipeline.compute.compute import InProcessCompute
+    from geo_pipeline.home.home import Home
     from geo_pipeline.methods.registry import METHODS
     from geo_pipeline.orchestration.assembly import assemble_lineage
     from geo_pipeline.orchestration.assets import all_stages
-    from geo_pipeline.orchestration.compute import InProcessCompute
-    from geo_pipeline.orchestration.storage import Home
     from geo_pipeline.profiles.sample import sample
 
     profile = replace(sample(0), reference_shards=shards)
@@ -102,8 +102,8 @@ def timed_status(shards: int, folder: Path) -> dict[str, Any]:
     """What `geo-pipeline status` does after loading."""
     import dagster as dg
 
+    from geo_pipeline.commands.status import asset_states
     from geo_pipeline.orchestration.runner import prepare_dagster_home
-    from geo_pipeline.orchestration.status_command import asset_states
 
     made = assembly(shards, folder)
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(made.home))) as instance:

@@ -27,12 +27,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.decode import canonical_image, decode_rgb
 from geo_pipeline.imagery.ingest import DecodeWorker, decoded
 from geo_pipeline.imagery.opening import Kind, open_source
 from geo_pipeline.imagery.source import Source
 from geo_pipeline.orchestration.assets.images import DECODE_ROWS
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline_tests.speed.measuring import save, seconds
 
 SHORTER_SIDE, QUALITY = 384, 92

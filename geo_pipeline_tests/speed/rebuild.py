@@ -15,11 +15,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.assembly import Assembly, assemble
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline.sample_world.config import PlanetConfig

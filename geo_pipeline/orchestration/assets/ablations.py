@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.ablations import ablated, inference_of, takes_away
-from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest, table
+from geo_pipeline.home.artifact import Artifact, checkpoint, manifest, table
 from geo_pipeline.orchestration.assets.geosurge import TRAIN, WORKER, epoch_line, pairs_of
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, mapped_shards
 from geo_pipeline.profiles.profile import Profile

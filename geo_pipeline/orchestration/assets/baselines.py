@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from geo_pipeline.baselines.registry import entry
+from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, checkpoint, manifest, table
 from geo_pipeline.orchestration.assets.geosurge import epoch_line
 from geo_pipeline.orchestration.stage import Made, Stage, Step
 from geo_pipeline.profiles.profile import Profile, ProfileError

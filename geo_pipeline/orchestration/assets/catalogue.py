@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from geo_pipeline.home.artifact import table
 from geo_pipeline.imagery.catalogue import Catalogue, build_catalogue
-from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step
 from geo_pipeline.profiles.profile import Profile

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import ALL, manifest, table
 from geo_pipeline.imagery.duplicates.find import Duplicates, find_duplicates, leakage, packed_sha256
-from geo_pipeline.orchestration.artifacts import ALL, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage
 from geo_pipeline.profiles.profile import Profile

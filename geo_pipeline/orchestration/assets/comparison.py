@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
+from geo_pipeline.home.artifact import ALL, Artifact, report, table
 from geo_pipeline.methods.method import Method
 from geo_pipeline.methods.registry import everyday_methods
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, report, table
 from geo_pipeline.orchestration.assets.ablations import ablation_predictions, variants
 from geo_pipeline.orchestration.assets.reports import (
     judged_answers,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.orchestration.artifacts import Artifact, manifest, table
+from geo_pipeline.home.artifact import Artifact, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Step
 from geo_pipeline.profiles.profile import Profile

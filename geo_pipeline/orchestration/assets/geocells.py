@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.earth.partition import build_and_assign
-from geo_pipeline.orchestration.artifacts import ALL, manifest, table
+from geo_pipeline.home.artifact import ALL, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step
 from geo_pipeline.profiles.profile import Profile

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import ALL, checkpoint, manifest, table
 from geo_pipeline.methods.joining import with_column
-from geo_pipeline.orchestration.artifacts import ALL, checkpoint, manifest, table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards
 from geo_pipeline.profiles.profile import Profile

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from geo_pipeline.home.artifact import table
 from geo_pipeline.imagery.ingest import CARRIED, decoded, in_reading_order
-from geo_pipeline.orchestration.artifacts import table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards, same_key
 from geo_pipeline.profiles.profile import Profile

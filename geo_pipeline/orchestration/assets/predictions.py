@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import Artifact, checkpoint, manifest, table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import Artifact, checkpoint, manifest, table
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, mapped_shards, prediction
 from geo_pipeline.profiles.profile import Profile

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import ALL, Artifact, report, table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, report, table
 from geo_pipeline.orchestration.assets.examples import example_inputs, report_examples
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction

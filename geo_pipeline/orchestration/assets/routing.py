@@ -6,8 +6,8 @@ from typing import cast
 
 import pyarrow as pa
 
+from geo_pipeline.home.artifact import ALL, checkpoint, manifest, table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.artifacts import ALL, checkpoint, manifest, table
 from geo_pipeline.orchestration.assets.geosurge import epoch_line
 from geo_pipeline.orchestration.shards import ROUTER_QUERIES, Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from geo_pipeline.orchestration.compute import ComputeError, InProcessCompute, RayCompute
+from geo_pipeline.compute.compute import ComputeError, InProcessCompute, RayCompute
 from geo_pipeline.orchestration.stage import in_batches, mapped_shards
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline_tests.compute.workers import loads
 from geo_pipeline_tests.geosurge import tiny_geosurge
-from geo_pipeline_tests.orchestration.workers import loads
 
-WORKERS = "geo_pipeline_tests.orchestration.workers"
+WORKERS = "geo_pipeline_tests.compute.workers"
 WORKER = f"{WORKERS}:PidWorker"
 LOOP = f"{WORKERS}:loop"
 CONFIG = ComputeConfig(batch_rows=3, actors=2, cpus=4, stall_s=120)

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from geo_pipeline.contracts.contract import ContractError
-from geo_pipeline.orchestration.artifacts import checkpoint, manifest, table
-from geo_pipeline.orchestration.storage import Home, MissingArtifactError
-from geo_pipeline.orchestration.views import NoTablesError, query, refresh_views
+from geo_pipeline.home.artifact import checkpoint, manifest, table
+from geo_pipeline.home.home import Home, MissingArtifactError
+from geo_pipeline.home.views import NoTablesError, query, refresh_views
 
 
 def features(*values):

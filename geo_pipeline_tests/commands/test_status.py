@@ -7,8 +7,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
-from geo_pipeline.orchestration.artifacts import table
-from geo_pipeline.orchestration.status_command import AssetState, asset_states, print_status, to_json
+from geo_pipeline.commands.status import AssetState, asset_states, print_status, to_json
+from geo_pipeline.home.artifact import table
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.orchestration.small_lineage import build
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.orchestration.artifacts import ALL, Artifact, checkpoint, manifest, table
+from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
 
 LOG = logging.getLogger(__name__)
 MARKER = "fingerprint.json"

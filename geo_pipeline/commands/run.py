@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from geo_pipeline.compute.compute import InProcessCompute, RayCompute
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assembly import Assembly, assemble
-from geo_pipeline.orchestration.compute import InProcessCompute, RayCompute
 from geo_pipeline.orchestration.display import COUNTED
 from geo_pipeline.orchestration.jobs import COMPARISON
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance, selected
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 

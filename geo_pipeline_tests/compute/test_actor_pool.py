@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.orchestration.actor_pool import ActorLostError, ActorPool, ComputeError
+from geo_pipeline.compute.actor_pool import ActorLostError, ActorPool, ComputeError
 
 
 class HandDriven:

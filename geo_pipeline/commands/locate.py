@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.artifact import ALL
+from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.decode import canonical_image
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
-from geo_pipeline.orchestration.artifacts import ALL
 from geo_pipeline.orchestration.assets import all_stages
-from geo_pipeline.orchestration.compute import InProcessCompute
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.stage import Stage, Step
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 SHOWN_REFERENCES = 5

@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.lineage import Freshness, Lineage, State
 from geo_pipeline.orchestration.provenance import CODE_VERSION, materializations, recorded_tags
 from geo_pipeline.orchestration.runner import DAGSTER_FOLDER
 from geo_pipeline.orchestration.stage import Stage
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 
 CODE = "code or settings changed"

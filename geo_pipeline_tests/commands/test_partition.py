@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
+from geo_pipeline.commands.partition import cells_table, partition_file, unusable_lines, write_partition
 from geo_pipeline.earth.cells import cell_centres, ids_from_tokens
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
-from geo_pipeline.orchestration.partition_command import cells_table, partition_file, unusable_lines, write_partition
 
 COLUMNS = ["partition", "token", "level", "count", "lat_deg", "lon_deg", "parent_token"]
 LIMITS = ("--tau-min", "4", "--tau-max", "60", "--tau-max", "20")

@@ -8,9 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from geo_pipeline.contracts.contract import load
-from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.fairness import (
+from geo_pipeline.commands.measure_sample import (
     ROUTERS,
     PlanetMarks,
     RouterMark,
@@ -18,7 +16,9 @@ from geo_pipeline.orchestration.fairness import (
     planet_tables,
     segmentation_iou,
 )
-from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.home import Home
+from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.sample_world.scene import draw
 from geo_pipeline.sample_world.source import PlanetSource

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from geo_pipeline.commands.run import run_lineage
+from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS, everyday_methods
-from geo_pipeline.orchestration.run_command import run_lineage
 from geo_pipeline.orchestration.shards import shards_of
-from geo_pipeline.orchestration.storage import Home
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.sample_world.ade20k import ADE20K_CLASSES

@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 import geo_pipeline
-from geo_pipeline.orchestration.actor_pool import ActorLostError, ActorPool, ComputeError
+from geo_pipeline.compute.actor_pool import ActorLostError, ActorPool, ComputeError
 from geo_pipeline.profiles.resources import ComputeConfig
 
 Worker = Callable[[pa.Table], pa.Table]

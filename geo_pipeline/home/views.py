@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from geo_pipeline.contracts.contract import load, names
-from geo_pipeline.orchestration.storage import Home
+from geo_pipeline.home.home import Home
 
 DATABASE = "geo_pipeline.duckdb"
 

@@ -1,0 +1,1 @@
+"""What each subcommand of `geo-pipeline` does; the options stand in cli.py."""

@@ -1,0 +1,1 @@
+"""The folder of a run: tables, manifests, checkpoints and reports, each with how it was made. No Dagster here."""
