@@ -1,9 +1,10 @@
 """The parts a contract is made of: columns, rules, problems and rejections; plain values, no behaviour.
 
-Reading them from YAML belongs to `document`, turning them into SQL to `checks`, applying them to `contract`.
+Reading them from YAML belongs to `document`, making a dataframely schema of them to `schema`.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
@@ -83,11 +84,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule across columns: `violation` is a SQL condition that holds for exactly the rows that break it."""
+    """A rule across columns: `violation` is a condition that holds for exactly the rows that break it."""
 
     name: str
     description: str
     violation: str
+    language: Literal["sql", "polars"] = "sql"
 
 
 @dataclass(frozen=True)

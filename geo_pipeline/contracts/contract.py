@@ -1,7 +1,8 @@
-"""The contract of a table, found by name: its columns, its Arrow schema, and the three ways to hold a table to it.
+"""The contract of a table, found by name: its columns, its Arrow schema, and the ways to make and check a table.
 
-`conform` raises with every problem at once, `sift` keeps the good rows and names the others, `problems` only looks.
-Files are read by `document`, SQL is made and run by `checks`; writing tables belongs to home.
+`conform` raises with every problem at once, `sift` keeps the good rows and names the others, `problems` only looks;
+`table` makes one from columns. Files are read by `document`, values are checked by `schema` and `checks` (imported at
+the first table, since the code location needs column lists only); writing tables belongs to home.
 """
 
 import importlib.resources
@@ -9,13 +10,19 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.types as pt
 
-from geo_pipeline.contracts.checks import Check, build_checks, count_problems, find_rejections
+from geo_pipeline.contracts import shaping
 from geo_pipeline.contracts.columns import Column, Problem, Rejection, Rule
 from geo_pipeline.contracts.document import read_document
+
+if TYPE_CHECKING:
+    import dataframely as dy
+
+    from geo_pipeline.contracts.schema import Check
 
 
 class UnknownContractError(LookupError):
@@ -51,12 +58,21 @@ class Contract:
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """Arrow fields in the order of the contract."""
-        return pa.schema([pa.field(column.name, column.arrow_type) for column in self.columns])
+        return shaping.arrow_schema(self.columns)
 
     @cached_property
-    def checks(self) -> tuple[Check, ...]:
+    def schema(self) -> "type[dy.Schema]":
+        """The contract as a dataframely schema, for polars frames: `contract.schema.validate(frame)`."""
+        from geo_pipeline.contracts.schema import build_schema
+
+        return build_schema(self.name, self.columns, self.rules, self.key)
+
+    @cached_property
+    def checks(self) -> "tuple[Check, ...]":
         """Every check on values, by name: what `problems` counts."""
-        return build_checks(self.columns, self.rules, self.key)
+        from geo_pipeline.contracts.schema import build_checks
+
+        return build_checks(self.schema, self.columns, self.rules, self.key)
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError when the contract has none."""
@@ -69,18 +85,24 @@ class Contract:
         """A table with the right columns and no rows."""
         return self.arrow_schema.empty_table()
 
+    def table(self, **columns: Any) -> pa.Table:
+        """A table that keeps the contract, from columns of one length (lists, numpy or Arrow arrays).
+
+        Columns that may be null and are not given are null. `ContractError` with all problems, as in `conform`.
+        """
+        gathered, found = shaping.gather(columns, self.columns)
+        if gathered is None:
+            raise ContractError(self.name, found)
+        return self.conform(gathered)
+
     def problems(self, table: pa.Table) -> list[Problem]:
         """Every way in which `table` breaks the contract; columns and types first, values only once those are right."""
-        shaped, found = self._shape(table)
-        return found if shaped is None else count_problems(shaped, self.checks, self.key)
+        return self._examined(table)[1]
 
     def conform(self, table: pa.Table) -> pa.Table:
         """Return `table` with its columns in order and of the right types; `ContractError` with all problems."""
-        shaped, found = self._shape(table)
-        if shaped is None:
-            raise ContractError(self.name, found)
-        found = count_problems(shaped, self.checks, self.key)
-        if found:
+        shaped, found = self._examined(table)
+        if shaped is None or found:
             raise ContractError(self.name, found)
         return shaped
 
@@ -89,68 +111,24 @@ class Contract:
 
         Columns or types that do not fit are no matter of single rows: `ContractError`, as in `conform`.
         """
-        shaped, found = self._shape(table)
+        shaped, found = shaping.shape(table, self.columns)
         if shaped is None:
             raise ContractError(self.name, found)
-        rejections = find_rejections(shaped, self.checks, self.key)
-        refused = {rejection.row for rejection in rejections}
-        kept = pa.array([row not in refused for row in range(shaped.num_rows)], pa.bool_())
-        return shaped.filter(kept), rejections
+        from geo_pipeline.contracts.checks import find_rejections
 
-    def _shape(self, table: pa.Table) -> tuple[pa.Table | None, list[Problem]]:
-        """Order and cast the columns; None and the reasons where that cannot be done."""
-        wanted = [column.name for column in self.columns]
-        found = [
-            Problem("unexpected_column", name, "only the columns of the contract", 0)
-            for name in table.column_names
-            if name not in wanted
-        ]
-        found += [
-            Problem("one_column_of_a_name", name, "one column of this name", 0)
-            for name in wanted
-            if table.column_names.count(name) > 1
-        ]
-        arrays = []
-        for column in self.columns:
-            if column.name not in table.column_names:
-                found.append(Problem("missing_column", column.name, f"a column of type {column.physical_type}", 0))
-            elif table.column_names.count(column.name) == 1:
-                try:
-                    arrays.append(_cast(table.column(column.name), column.arrow_type))
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-                    text = f"type {column.physical_type} ({table.schema.field(column.name).type} given: {error})"
-                    found.append(Problem("column_type", column.name, text, 0))
-        if found:
-            return None, found
-        return pa.Table.from_arrays(arrays, schema=self.arrow_schema), []
+        rejections = find_rejections(shaped, self.schema, self.checks, self.key)
+        kept = np.ones(shaped.num_rows, bool)
+        kept[[rejection.row for rejection in rejections]] = False
+        return shaped.filter(pa.array(kept)), rejections
 
+    def _examined(self, table: pa.Table) -> tuple[pa.Table | None, list[Problem]]:
+        """The table as the contract shapes it, None where that cannot be done, and every problem."""
+        shaped, found = shaping.shape(table, self.columns)
+        if shaped is None or shaped.num_rows == 0:
+            return shaped, found
+        from geo_pipeline.contracts.checks import count_problems
 
-def _cast(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Cast without loss and within one family of types: a number never comes out of a text."""
-    if values.type == wanted:
-        return values
-    if not _same_family(values.type, wanted):
-        raise pa.ArrowTypeError(f"{values.type} is not turned into {wanted}")
-    return values.cast(wanted)
-
-
-def _same_family(given: pa.DataType, wanted: pa.DataType) -> bool:
-    if pt.is_null(given):
-        return True
-    if pt.is_dictionary(given):
-        return _same_family(given.value_type, wanted)
-    if pt.is_list(wanted):
-        is_list = pt.is_list(given) or pt.is_large_list(given) or pt.is_fixed_size_list(given)
-        return bool(is_list and _same_family(given.value_type, wanted.value_type))
-    if pt.is_floating(wanted):
-        return bool(pt.is_floating(given) or pt.is_integer(given))
-    families = (
-        (pt.is_integer,),
-        (pt.is_boolean,),
-        (pt.is_string, pt.is_large_string, pt.is_string_view),
-        (pt.is_binary, pt.is_large_binary, pt.is_fixed_size_binary, pt.is_binary_view),
-    )
-    return any(any(test(given) for test in family) and any(test(wanted) for test in family) for family in families)
+        return shaped, count_problems(shaped, self.schema, self.checks, self.key)
 
 
 @cache

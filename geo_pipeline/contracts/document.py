@@ -29,7 +29,8 @@ _KEYS: dict[str, frozenset[str]] = {
     "items": _words("logicalType physicalType logicalTypeOptions"),
     "options": _words("minimum maximum minLength pattern format minItems"),
     "library": _words("name type metric arguments mustBe"),
-    "rule": _words("name type description dimension query mustBe"),
+    "sql rule": _words("name type description dimension query mustBe"),
+    "custom rule": _words("name type description dimension engine implementation"),
 }
 _RULE_QUERY = re.compile(r"SELECT COUNT\(\*\) FROM \$\{table\} WHERE (?P<violation>.+)", re.DOTALL)
 
@@ -142,11 +143,18 @@ def _unit(properties: Sequence[Mapping[str, Any]], where: str) -> str | None:
 
 
 def _rule(entry: Mapping[str, Any], where: str) -> Rule:
-    _known(entry, "rule", where)
+    where = f"{where}, rule {entry.get('name')}"
+    if entry.get("type") not in ("sql", "custom"):
+        raise ContractFileError(f"{where}: found type {entry.get('type')}; expected sql or custom.")
+    _known(entry, f"{entry['type']} rule", where)
+    if entry["type"] == "custom":
+        if entry["engine"] != "polars":
+            raise ContractFileError(f"{where}: found engine {entry['engine']}; only polars is read.")
+        return Rule(entry["name"], entry["description"], str(entry["implementation"]).strip(), "polars")
     match = _RULE_QUERY.fullmatch(str(entry["query"]).strip())
-    if match is None or entry["mustBe"] != 0 or entry["type"] != "sql":
+    if match is None or entry["mustBe"] != 0:
         raise ContractFileError(
-            f"{where}, rule {entry['name']}: expected `SELECT COUNT(*) FROM ${{table}} WHERE <rows that break it>` "
+            f"{where}: expected `SELECT COUNT(*) FROM ${{table}} WHERE <rows that break it>` "
             "with mustBe: 0, so that the same condition counts rows and sifts them."
         )
     return Rule(name=entry["name"], description=entry["description"], violation=match["violation"])
