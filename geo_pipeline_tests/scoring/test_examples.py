@@ -4,7 +4,7 @@ import pytest
 
 from geo_pipeline.scoring.accuracy import ScoreError
 from geo_pipeline.scoring.examples import choose_examples, nearest_references
-from geo_pipeline.scoring.report_inputs import JUDGED_SCHEMA
+from geo_pipeline.scoring.report.inputs import JUDGED_SCHEMA
 
 
 def _judged(rows, benchmark="b", method="geosurge") -> pa.Table:

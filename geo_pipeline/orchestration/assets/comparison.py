@@ -27,7 +27,7 @@ from geo_pipeline.orchestration.assets.reports import (
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.scoring.report_inputs import judge
+from geo_pipeline.scoring.report.inputs import judge
 
 SCORES = "comparison_scores"
 REPORT = report("comparison_report")
@@ -100,7 +100,7 @@ def _scores(compared: Sequence[Compared], benchmarks: dict[str, Benchmark], prof
         make=make,
         rooms=(
             "scoring.accuracy",
-            "scoring.report_inputs",
+            "scoring.report.inputs",
             "orchestration.assets.comparison",
             "orchestration.assets.reports",
             "earth.distance",
@@ -131,9 +131,9 @@ def _report(
         return tuple(artifact for each in (*scores, *parts) for artifact in each)
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.scoring.comparison import write_comparison
-        from geo_pipeline.scoring.comparison_inputs import ComparisonInputs
         from geo_pipeline.scoring.published import published_rows
+        from geo_pipeline.scoring.report.comparison import write_comparison
+        from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
 
         daily = pa.concat_tables([step.table("scores", name) for name in shards.benchmarks])
         kept = daily.filter(pc.is_in(daily["method"], pa.array(scored_daily, pa.string())))

@@ -15,15 +15,15 @@ from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.scoring.accuracy import Score, score_errors
-from geo_pipeline.scoring.report_inputs import (
+from geo_pipeline.scoring.report.inputs import (
     BenchmarkLine,
     MethodLine,
     ReportContext,
     ReportInputs,
     judge,
 )
+from geo_pipeline.scoring.report.run_options import RunOptions
 from geo_pipeline.scoring.routing import oracle_errors, routing_accuracy
-from geo_pipeline.scoring.run_options import RunOptions
 
 TRUTH_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg")
 ORACLE = "oracle"
@@ -72,7 +72,7 @@ def scores_stage(
         rooms=(
             "scoring.accuracy",
             "scoring.routing",
-            "scoring.report_inputs",
+            "scoring.report.inputs",
             "orchestration.assets.reports",
             "earth.distance",
         ),
@@ -162,7 +162,7 @@ def report_stage(
         )
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.scoring.report import write_report
+        from geo_pipeline.scoring.report.pages import write_report
 
         paths = write_report(report_inputs(step, methods, benchmarks, profile, shards, curve_names), step.building())
         yield Made(ALL, notes={"figures": len(paths.figures)})
