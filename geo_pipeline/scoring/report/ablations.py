@@ -11,7 +11,7 @@ from typing import Literal
 
 from geo_pipeline.scoring.accuracy import paired_by_threshold
 from geo_pipeline.scoring.published import PublishedRow
-from geo_pipeline.scoring.report.inputs import MethodLine
+from geo_pipeline.scoring.report.context import MethodLine
 from geo_pipeline.scoring.report.numbers import Scored, method_scores, paired_errors, thresholds
 
 FULL = "geosurge"

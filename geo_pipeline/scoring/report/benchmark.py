@@ -7,9 +7,10 @@ Holds what is said and when. Rows belong in `tables`, drawings in `figures`, spe
 from functools import partial
 
 from geo_pipeline.scoring.report.blocks import Block, FigureBlock, Heading, PageLink, Paragraph, TableBlock
+from geo_pipeline.scoring.report.context import BenchmarkLine
 from geo_pipeline.scoring.report.example_page import PAGE, PAGE_TITLE
 from geo_pipeline.scoring.report.figures import accuracy_figure, curves_figure, routing_figure, winner_map
-from geo_pipeline.scoring.report.inputs import BenchmarkLine, ReportError, ReportInputs
+from geo_pipeline.scoring.report.inputs import ReportError, ReportInputs
 from geo_pipeline.scoring.report.numbers import method_scores, scored_benchmarks, thresholds, winners
 from geo_pipeline.scoring.report.photographs import leaks, rejections, set_sizes
 from geo_pipeline.scoring.report.protocol import protocol_blocks
@@ -128,7 +129,7 @@ def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
             accuracy_table(inputs, line.name),
         )
     )
-    if len(winners(inputs, line.name)[1]):
+    if winners(inputs, line.name).height:
         blocks.append(
             FigureBlock(
                 f"winners_{line.name}",
@@ -216,7 +217,7 @@ def _training(inputs: ReportInputs) -> list[Block]:
     blocks: list[Block] = []
     if inputs.georouting is not None:
         blocks.append(TableBlock("What the routers learned from.", georouting_table(inputs.georouting)))
-    curves = {name: table for name, table in inputs.training_curves.items() if table.num_rows}
+    curves = {name: table for name, table in inputs.training_curves.items() if table.height}
     if curves:
         alt = f"Loss curves of {', '.join(sorted(curves))}."
         blocks.append(FigureBlock("loss_curves", "Loss over training steps.", alt, partial(curves_figure, curves)))

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import pyarrow as pa
+import polars as pl
 
 from geo_pipeline.scoring.published import PublishedRow, ablation_rows
 from geo_pipeline.scoring.report.ablations import VARIANT_LINES
-from geo_pipeline.scoring.report.inputs import ReportContext
+from geo_pipeline.scoring.report.context import ReportContext
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class ComparisonInputs:
     context: as in the main report. Its `methods` name GeoSURGE, the densest cell and every baseline that belongs in the
     report, scored or not: what is named and not scored is told as missing. Variants of ablations need no line.
     scores: the table of that name, methods and variants (`ablations`) one below the other.
-    judged: their predictions beside the truth (`judge`), JUDGED_SCHEMA, every method and variant that has scores.
+    judged: the table of that name, every method and variant that has scores.
     published: rows of papers per benchmark; only those of published benchmarks are shown.
     ablations: printed rows of Tables VI to VIII.
     """
 
     context: ReportContext
-    scores: pa.Table
-    judged: pa.Table
+    scores: pl.DataFrame
+    judged: pl.DataFrame
     published: Mapping[str, tuple[PublishedRow, ...]] = field(default_factory=dict)
     ablations: tuple[PublishedRow, ...] = field(default_factory=ablation_rows)
 

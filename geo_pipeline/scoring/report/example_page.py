@@ -7,8 +7,9 @@ from functools import partial
 
 from geo_pipeline.scoring.examples import FAILURE_KM, SUCCESS_KM, Example
 from geo_pipeline.scoring.report.blocks import Block, FigureBlock, Heading, Paragraph
+from geo_pipeline.scoring.report.context import ReportContext
 from geo_pipeline.scoring.report.example_figures import class_words, example_figure
-from geo_pipeline.scoring.report.inputs import ReportContext, ReportError, ReportInputs
+from geo_pipeline.scoring.report.inputs import ReportError, ReportInputs
 from geo_pipeline.scoring.report.text_table import kilometres
 
 PAGE = "examples"

@@ -9,20 +9,18 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from geo_pipeline.scoring.report.inputs import ReportInputs
 from geo_pipeline.scoring.report.numbers import (
-    ORACLE,
     method_scores,
-    rows_where,
     thresholds,
     winners,
 )
+from geo_pipeline.scoring.routing import ORACLE
 
 DOTS_PER_INCH, CURVES_ACROSS = 160, 4
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -124,8 +122,10 @@ def routing_figure(inputs: ReportInputs, benchmarks: Sequence[str]) -> bytes:
         panels = figure.subplots(1, len(benchmarks), sharey=True, squeeze=False)[0]
         for axes, benchmark in zip(panels, benchmarks, strict=True):
             for line in inputs.context.methods:
-                rows = rows_where(inputs.routing_scores, benchmark=benchmark, method=line.name)
-                points = [(limits.index(r["threshold_km"]), r["accuracy"]) for r in rows if r["accuracy"] is not None]
+                rows = inputs.routing_scores.filter(benchmark=benchmark, method=line.name).drop_nulls("accuracy")
+                points = [
+                    (limits.index(km), share) for km, share in rows.select("threshold_km", "accuracy").iter_rows()
+                ]
                 if points:
                     where, values = zip(*sorted(points), strict=True)
                     colour = method_colour(line.name, names)
@@ -147,8 +147,8 @@ def winner_map(inputs: ReportInputs, benchmark: str) -> bytes:
 
     No coastline is drawn: the frame and its graticule need no data, and a drawn planet has other coasts than the Earth.
     """
-    rows, winner = winners(inputs, benchmark)
-    lon, lat = rows.column("truth_lon_deg").to_numpy(), rows.column("truth_lat_deg").to_numpy()
+    rows = winners(inputs, benchmark)
+    lon, lat, winner = (rows[name].to_numpy() for name in ("truth_lon_deg", "truth_lat_deg", "winner"))
     names = ("Retrieval is nearer", "Generation is nearer", "Neither: a tie, or both failed")
     colours = (METHOD_COLOURS["retrieval"], METHOD_COLOURS["generation"], "#9aa5b1")
     size = float(np.clip(9000 / max(len(winner), 1), 2, 16))
@@ -184,7 +184,7 @@ def _degrees(value: int, negative: str, positive: str) -> str:
     return f"{abs(value)}°{negative if value < 0 else positive if value > 0 else ''}"
 
 
-def curves_figure(curves: Mapping[str, pa.Table]) -> bytes:
+def curves_figure(curves: Mapping[str, pl.DataFrame]) -> bytes:
     """Loss over steps, training and hold-out, one panel per checkpoint (at least one), in the order of their names."""
     across = min(len(curves), CURVES_ACROSS)
     down = -(-len(curves) // across)
@@ -196,10 +196,10 @@ def curves_figure(curves: Mapping[str, pa.Table]) -> bytes:
             empty.set_visible(False)
         for axes, (name, table) in zip(panels, sorted(curves.items()), strict=False):
             for split, colour, style in (("train", FAINT, "-"), ("holdout", METHOD_COLOURS["router"], "o-")):
-                part = table.filter(pc.equal(table.column("split"), split)).sort_by("step")
-                if part.num_rows:
+                part = table.filter(split=split).sort("step")
+                if part.height:
                     label = {"train": "Training", "holdout": "Hold-out"}[split]
-                    steps, loss = part.column("step").to_numpy(), part.column("loss").to_numpy()
+                    steps, loss = part["step"].to_numpy(), part["loss"].to_numpy()
                     axes.plot(steps, loss, style, color=colour, markersize=4, linewidth=1.4, label=label)
             axes.set_title(name)
             axes.set_xlabel("Step")

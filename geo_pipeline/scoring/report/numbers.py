@@ -6,18 +6,16 @@ computing a score belongs in `accuracy` and `routing`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from geo_pipeline.scoring.accuracy import paired_difference
-from geo_pipeline.scoring.report.inputs import ReportContext, ReportError, ReportInputs
-from geo_pipeline.scoring.routing import share_of_gap_closed
+from geo_pipeline.scoring.report.context import ReportContext
+from geo_pipeline.scoring.report.inputs import ReportError, ReportInputs
+from geo_pipeline.scoring.routing import ORACLE, PARADIGMS, share_of_gap_closed
 
-PARADIGMS = ("retrieval", "generation")
-ORACLE = "oracle"
 LEAST_GAP = 0.01
 """Below one point between the better paradigm and the oracle, a share of that gap is noise and is not shown."""
 
@@ -31,13 +29,13 @@ class Scored(Protocol):
         ...
 
     @property
-    def scores(self) -> pa.Table:
+    def scores(self) -> pl.DataFrame:
         """The table of that name."""
         ...
 
     @property
-    def judged(self) -> pa.Table:
-        """Predictions beside the truth, JUDGED_SCHEMA."""
+    def judged(self) -> pl.DataFrame:
+        """The table of that name."""
         ...
 
 
@@ -74,7 +72,7 @@ class Gain:
 
 def scored_benchmarks(inputs: Scored) -> list[str]:
     """Names of the benchmarks that have scores, in the order of the context."""
-    present = set(inputs.scores.column("benchmark").to_pylist())
+    present = set(inputs.scores["benchmark"].unique())
     named = [line.name for line in inputs.context.benchmarks]
     unnamed = present - set(named)
     if unnamed:
@@ -87,9 +85,8 @@ def scored_benchmarks(inputs: Scored) -> list[str]:
 
 def method_scores(inputs: Scored, benchmark: str) -> dict[str, MethodScore]:
     """The scores of one benchmark by method, in the order of the context; methods without scores are left out."""
-    by_method: dict[str, list[dict[str, Any]]] = {}
-    for row in rows_where(inputs.scores, benchmark=benchmark):
-        by_method.setdefault(row["method"], []).append(row)
+    rows = inputs.scores.filter(benchmark=benchmark).sort("threshold_km")
+    by_method = {str(name): part for (name,), part in rows.group_by("method", maintain_order=True)}
     named = [line.name for line in inputs.context.methods]
     unnamed = set(by_method) - set(named)
     if unnamed:
@@ -100,38 +97,20 @@ def method_scores(inputs: Scored, benchmark: str) -> dict[str, MethodScore]:
     return {name: _method_score(by_method[name]) for name in named if name in by_method}
 
 
-def _method_score(rows: list[dict[str, Any]]) -> MethodScore:
-    rows = sorted(rows, key=lambda row: row["threshold_km"])
-    return MethodScore(
-        count=rows[0]["count"],
-        failures=rows[0]["failures"],
-        accuracy={row["threshold_km"]: row["accuracy"] for row in rows},
-        low={row["threshold_km"]: row["low"] for row in rows},
-        high={row["threshold_km"]: row["high"] for row in rows},
-        median_km=rows[0]["median_km"],
-    )
+def _method_score(rows: pl.DataFrame) -> MethodScore:
+    accuracy, low, high = (dict(rows.select("threshold_km", name).iter_rows()) for name in ("accuracy", "low", "high"))
+    return MethodScore(rows["count"][0], rows["failures"][0], accuracy, low, high, rows["median_km"][0])
 
 
 def thresholds(inputs: Scored) -> list[float]:
     """The thresholds of the score table in km, ascending."""
-    values: list[float] = sorted(set(inputs.scores.column("threshold_km").to_pylist()))
+    values: list[float] = inputs.scores["threshold_km"].unique().sort().to_list()
     return values
 
 
-def rows_where(table: pa.Table, **equal: str) -> list[dict[str, Any]]:
-    """Rows whose text columns equal the given values, in the table's order."""
-    keep = pa.array(np.ones(table.num_rows, dtype=bool))
-    for column, value in equal.items():
-        keep = pc.and_(keep, pc.equal(table.column(column), value))
-    rows: list[dict[str, Any]] = table.filter(keep).to_pylist()
-    return rows
-
-
-def judged_of(inputs: Scored, benchmark: str, method: str) -> pa.Table:
+def judged_of(inputs: Scored, benchmark: str, method: str) -> pl.DataFrame:
     """Judged predictions of one method on one benchmark, ordered by image, so that methods stand row by row."""
-    judged = inputs.judged
-    keep = pc.and_(pc.equal(judged.column("benchmark"), benchmark), pc.equal(judged.column("method"), method))
-    return judged.filter(keep).sort_by("image_id")
+    return inputs.judged.filter(benchmark=benchmark, method=method).sort("image_id")
 
 
 def paired_errors(
@@ -142,13 +121,12 @@ def paired_errors(
     Raises ReportError where the judged predictions are not of the same images.
     """
     mine, other = judged_of(inputs, benchmark, first), judged_of(inputs, benchmark, second)
-    if mine.num_rows == 0 or mine.column("image_id").to_pylist() != other.column("image_id").to_pylist():
+    if mine.is_empty() or not mine["image_id"].equals(other["image_id"]):
         raise ReportError(
-            f"found {mine.num_rows} judged predictions of {first} and {other.num_rows} of {second} on {benchmark}; "
+            f"found {mine.height} judged predictions of {first} and {other.height} of {second} on {benchmark}; "
             "expected the same images for both; build the judged table with `judge` from every method's predictions"
         )
-    errors = [table.column("error_km").to_numpy() for table in (mine, other)]
-    return errors[0], errors[1], mine.column("author").to_pylist()
+    return mine["error_km"].to_numpy(), other["error_km"].to_numpy(), mine["author"].to_list()
 
 
 def router_gain(inputs: ReportInputs, benchmark: str, router: str) -> Gain | None:
@@ -162,18 +140,18 @@ def router_gain(inputs: ReportInputs, benchmark: str, router: str) -> Gain | Non
     means = [scores[name].mean_accuracy for name in (router, *PARADIGMS, ORACLE)]
     gap = means[-1] - max(means[1:-1])
     closed = share_of_gap_closed(*means) if gap >= LEAST_GAP else None
-    chosen = judged_of(inputs, benchmark, router).column("chosen").to_pylist()
-    sent = [choice == "generation" for choice in chosen]
-    return Gain(better, difference, low, high, p_value, closed, float(np.mean(sent)))
+    chosen = judged_of(inputs, benchmark, router)["chosen"].to_list()
+    sent = chosen.count("generation") / len(chosen)
+    return Gain(better, difference, low, high, p_value, closed, sent)
 
 
-def winners(inputs: ReportInputs, benchmark: str) -> tuple[pa.Table, np.ndarray]:
-    """Who is nearer at every image: (judged retrieval rows, int array: 0 retrieval, 1 generation, 2 neither).
+def winners(inputs: ReportInputs, benchmark: str) -> pl.DataFrame:
+    """Who is nearer at every image: truth_lat_deg, truth_lon_deg, winner (0 retrieval, 1 generation, 2 neither).
 
     A tie is `neither`; so is an image on which both failed. Empty where a paradigm is missing.
     """
     retrieval, generation = (judged_of(inputs, benchmark, name) for name in PARADIGMS)
-    if retrieval.num_rows != generation.num_rows or retrieval.num_rows == 0:
-        return retrieval.slice(0, 0), np.zeros(0, dtype=np.int64)
-    first, second = retrieval.column("error_km").to_numpy(), generation.column("error_km").to_numpy()
-    return retrieval, np.where(first < second, 0, np.where(second < first, 1, 2))
+    first, second = pl.col("error_km"), pl.col("generation_km")
+    winner = pl.when(first < second).then(0).when(second < first).then(1).otherwise(2)
+    rows = retrieval.join(generation.select("image_id", generation_km="error_km"), on="image_id", maintain_order="left")
+    return rows.select("truth_lat_deg", "truth_lon_deg", winner=winner)

@@ -1,12 +1,12 @@
 """Reads the census and the leakage table back into numbers that a report tells: sets, rejections, what sets share.
 
-How they are counted belongs to the asset `census`; formatting belongs in `tables`, words in `benchmark`.
+How they are counted belongs to `imagery.census`; formatting belongs in `tables`, words in `benchmark`.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
-import pyarrow as pa
+import polars as pl
 
 from geo_pipeline.scoring.report.inputs import ReportInputs
 
@@ -47,21 +47,29 @@ class Leak:
 
 def set_sizes(inputs: ReportInputs) -> list[SetSize]:
     """The sets in order: training, hold-out and router queries, then the benchmarks as the context has them."""
-    kept = [row for row in inputs.census.to_pylist() if row["reason"] is None]
-    counts = {(row["set_name"], row["stage"]): row["count"] for row in kept}
-    authors = {row["set_name"]: row["authors"] or 0 for row in kept if row["stage"] == "catalogue"}
+    catalogue, decode = (pl.col("stage") == name for name in ("catalogue", "decode"))
     order = ["train", "holdout", "router_queries", *(line.name for line in inputs.context.benchmarks)]
-    names = [name for name in order if name in authors] + sorted(set(authors) - set(order))
-    return [SetSize(name, counts[name, "catalogue"], counts.get((name, "decode"), 0), authors[name]) for name in names]
+    place = pl.col("set_name").replace_strict({name: at for at, name in enumerate(order)}, default=len(order))
+    sizes = (
+        inputs.census.filter(pl.col("reason").is_null())
+        .group_by("set_name")
+        .agg(
+            pl.col("count").filter(catalogue).sum().alias("photographs"),
+            pl.col("count").filter(decode).sum().alias("decoded"),
+            pl.col("authors").filter(catalogue).sum(),
+        )
+        .filter(pl.col("photographs") > 0)
+        .sort(place, "set_name")
+    )
+    return [SetSize(**row) for row in sizes.iter_rows(named=True)]
 
 
 def rejections(inputs: ReportInputs) -> list[tuple[str, str, int]]:
     """Rejected rows per stage and reason over all sets: (stage, reason, count), the most frequent of a stage first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for row in inputs.census.to_pylist():
-        if row["reason"] is not None:
-            counts[row["stage"], row["reason"]] += row["count"]
-    return sorted(((*key, count) for key, count in counts.items()), key=lambda row: (row[0], -row[2], row[1]))
+    refused = (
+        inputs.census.filter(pl.col("reason").is_not_null()).group_by("stage", "reason").agg(pl.col("count").sum())
+    )
+    return refused.sort("stage", "count", "reason", descending=[False, True, False]).rows()
 
 
 def leaks(inputs: ReportInputs) -> list[Leak]:
@@ -84,5 +92,6 @@ def leaks(inputs: ReportInputs) -> list[Leak]:
     ]
 
 
-def _counts(leakage: pa.Table) -> Counter[tuple[str, str, str]]:
-    return Counter({(row["set_name"], row["other_set"], row["kind"]): row["images"] for row in leakage.to_pylist()})
+def _counts(leakage: pl.DataFrame) -> Counter[tuple[str, str, str]]:
+    rows = leakage.select("set_name", "other_set", "kind", "images").iter_rows()
+    return Counter({(name, other, kind): images for name, other, kind, images in rows})

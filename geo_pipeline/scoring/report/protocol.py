@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geo_pipeline.scoring.report.blocks import Block, Facts, Heading, Paragraph
-from geo_pipeline.scoring.report.inputs import ReportContext
+from geo_pipeline.scoring.report.context import ReportContext
 from geo_pipeline.scoring.report.run_options import CROPS, SCORE_RULES
 from geo_pipeline.scoring.report.text_table import threshold_titles
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from geo_pipeline.scoring.published import PublishedRow, counterparts
 from geo_pipeline.scoring.report.blocks import Block, Heading, Paragraph, TableBlock
-from geo_pipeline.scoring.report.inputs import BenchmarkLine, ReportContext, ReportInputs
+from geo_pipeline.scoring.report.context import BenchmarkLine, ReportContext
+from geo_pipeline.scoring.report.inputs import ReportInputs
 from geo_pipeline.scoring.report.numbers import MethodScore, Scored, method_scores
 from geo_pipeline.scoring.report.text_table import NOT_KNOWN, TextTable, percent_with_interval, threshold_titles
 

@@ -8,15 +8,13 @@ in `published_tables`.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 
 from geo_pipeline.scoring.report.inputs import ReportInputs
 from geo_pipeline.scoring.report.numbers import (
-    ORACLE,
     MethodScore,
     method_scores,
     router_gain,
-    rows_where,
     scored_benchmarks,
     thresholds,
 )
@@ -31,6 +29,7 @@ from geo_pipeline.scoring.report.text_table import (
     points,
     threshold_titles,
 )
+from geo_pipeline.scoring.routing import ORACLE
 
 SET_TITLES = {"train": "Training", "holdout": "Hold-out", "router_queries": "Router queries"}
 
@@ -137,9 +136,8 @@ def routing_table(inputs: ReportInputs, benchmark: str) -> TextTable:
     """Routing accuracy per threshold with its counts, and the plain mean of the thresholds that have queries."""
     limits, rows = thresholds(inputs), []
     for line in inputs.context.methods:
-        found = {
-            row["threshold_km"]: row for row in rows_where(inputs.routing_scores, benchmark=benchmark, method=line.name)
-        }
+        rows_of = inputs.routing_scores.filter(benchmark=benchmark, method=line.name)
+        found = {row["threshold_km"]: row for row in rows_of.iter_rows(named=True)}
         if not found:
             continue
         cells = [_routing_cell(found.get(limit)) for limit in limits]
@@ -199,7 +197,7 @@ def set_title(inputs: ReportInputs, name: str) -> str:
 def coverage_table(inputs: ReportInputs) -> TextTable:
     """Cells per partition and the share of images that they cover."""
     rows = []
-    for r in inputs.coverage.sort_by("partition").to_pylist():
+    for r in inputs.coverage.sort("partition").iter_rows(named=True):
         share = percent(r["covered"] / r["total"] if r["total"] else None)
         limits = f"{r['tau_min']:,}–{r['tau_max']:,}"
         rows.append((str(r["partition"]), limits, f"{r['cells']:,}", share, f"{r['unsplittable_cells']:,}"))
@@ -207,9 +205,9 @@ def coverage_table(inputs: ReportInputs) -> TextTable:
     return TextTable(columns, tuple(rows))
 
 
-def georouting_table(table: pa.Table) -> TextTable:
+def georouting_table(table: pl.DataFrame) -> TextTable:
     """What the router learned from: queries, those it may learn from, the share that generation wins."""
-    label, trainable = table.column("label").to_numpy(), np.asarray(table.column("trainable").to_pylist(), dtype=bool)
-    share = percent(float(np.mean(label[trainable] == 1)) if trainable.any() else None)
-    rows = ((f"{table.num_rows:,}", f"{int(trainable.sum()):,}", share),)
+    labels = table.filter("trainable")["label"].to_numpy()
+    share = percent(float(np.mean(labels == 1)) if len(labels) else None)
+    rows = ((f"{table.height:,}", f"{len(labels):,}", share),)
     return TextTable(("Queries", "Used in training", "Generation is nearer, %"), rows, left=frozenset())

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
+from geo_pipeline.scoring.judged import judge
 from geo_pipeline.scoring.published import published_rows
 from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
-from geo_pipeline.scoring.report.inputs import BenchmarkLine, MethodLine, judge
+from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 from geo_pipeline_tests.scoring.report.drawn_report import CONTEXT, drawn_scores
 
@@ -71,10 +73,12 @@ def drawn_comparison(images: int = 120, seed: int = 5, published: bool = False) 
                     "lat_deg": moved,
                     "lon_deg": lon,
                     "failure": pa.nulls(images, pa.string()),
+                    "chosen": pa.nulls(images, pa.string()),
+                    "score": pa.nulls(images, pa.float64()),
                 }
             )
-            parts.append(judge(line.name, predictions, truth))
-    judged = pa.concat_tables(parts)
+            parts.append(judge(line.name, predictions, truth, [name]))
+    judged = pl.DataFrame(pa.concat_tables(parts))
     context = replace(CONTEXT, methods=LINES, benchmarks=tuple(lines))
     rows = {line.name: tuple(published_rows(line.name)) for line in lines if line.published}
     return ComparisonInputs(context, drawn_scores(judged), judged, rows)

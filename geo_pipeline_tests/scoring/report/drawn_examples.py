@@ -4,8 +4,7 @@ import io
 import zlib
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 from PIL import Image
 
 from geo_pipeline.sample_world.ade20k import CLASS_IDS
@@ -48,9 +47,9 @@ def drawn_photograph(image_id: str, credit: str | None = None, width: int = 64, 
     return Photograph(image_id, jpeg(classes, seed), png(classes), credit)
 
 
-def drawn_examples(judged: pa.Table, per_benchmark: int = 2) -> tuple[Example, ...]:
+def drawn_examples(judged: pl.DataFrame, per_benchmark: int = 2) -> tuple[Example, ...]:
     """Chosen from judged predictions of `geosurge`, with references near the true places; cells are 30 degrees wide."""
-    rows = judged.filter(pc.equal(judged["method"], "geosurge")).to_pylist()
+    rows = judged.filter(method="geosurge").to_dicts()
     by_id = {(row["benchmark"], row["image_id"]): row for row in rows}
     reference_lat = np.array([row["truth_lat_deg"] + 0.4 for row in rows if row["truth_lon_deg"] < 100])
     reference_lon = np.array([row["truth_lon_deg"] + 0.3 for row in rows if row["truth_lon_deg"] < 100])

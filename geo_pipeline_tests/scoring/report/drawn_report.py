@@ -6,17 +6,14 @@ Everything is made here with plain arithmetic, so that a golden text changes onl
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.scoring.judged import judge
 from geo_pipeline.scoring.published import PublishedRow
-from geo_pipeline.scoring.report.inputs import (
-    BenchmarkLine,
-    MethodLine,
-    ReportContext,
-    ReportInputs,
-    judge,
-)
+from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine, ReportContext
+from geo_pipeline.scoring.report.inputs import ReportInputs
 from geo_pipeline.scoring.report.run_options import RunOptions
 from geo_pipeline_tests.scoring.report.drawn_examples import drawn_examples
 
@@ -106,13 +103,14 @@ def _method_rows(name, truth, lat, lon, null, chosen) -> pa.Table:
             "lon_deg": pa.array(lon, pa.float64(), mask=null),
             "failure": pa.array(["no_coordinate" if n else None for n in null], pa.string()),
             "chosen": pa.array(words or [None] * truth.num_rows, pa.string()),
+            "score": pa.nulls(truth.num_rows, pa.float64()),
         }
     )
 
 
-def drawn_scores(judged: pa.Table) -> pa.Table:
+def drawn_scores(judged: pl.DataFrame) -> pl.DataFrame:
     """The `scores` columns with a plain normal interval: enough for a report, which does not compute them itself."""
-    rows, table = [], judged.to_pylist()
+    rows, table = [], judged.to_dicts()
     for benchmark in sorted({r["benchmark"] for r in table}):
         for method in dict.fromkeys(r["method"] for r in table if r["benchmark"] == benchmark):
             mine = [r for r in table if (r["benchmark"], r["method"]) == (benchmark, method)]
@@ -134,11 +132,11 @@ def drawn_scores(judged: pa.Table) -> pa.Table:
                         "median_km": float(np.sort(errors)[len(errors) // 2]),
                     }
                 )
-    return pa.Table.from_pylist(rows)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _routing_scores(judged: pa.Table) -> pa.Table:
-    rows, table = [], judged.to_pylist()
+def _routing_scores(judged: pl.DataFrame) -> pl.DataFrame:
+    rows, table = [], judged.to_dicts()
     error = {(r["benchmark"], r["method"], r["image_id"]): r["error_km"] for r in table}
     for benchmark in sorted({r["benchmark"] for r in table}):
         for method in [m.name for m in METHODS if m.paradigm == "router"]:
@@ -161,10 +159,10 @@ def _routing_scores(judged: pa.Table) -> pa.Table:
                         )
                     )
                 )
-    return pa.Table.from_pylist(rows)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _curves(rng: np.random.Generator, start: float) -> pa.Table:
+def _curves(rng: np.random.Generator, start: float) -> pl.DataFrame:
     rows = []
     for step in range(1, 41):
         loss = float(start * np.exp(-step / 15) + 0.3 + 0.05 * rng.random())
@@ -172,10 +170,10 @@ def _curves(rng: np.random.Generator, start: float) -> pa.Table:
         rows.append({**row, "split": "train", "loss": loss})
         if step % 10 == 0:
             rows.append({**row, "split": "holdout", "loss": loss + 0.15})
-    return pa.Table.from_pylist(rows)
+    return pl.DataFrame(rows)
 
 
-def _census(images: int) -> pa.Table:
+def _census(images: int) -> pl.DataFrame:
     """Columns of the table `census`: two truncated images, one record in the sea."""
     sets = {"train": (3000, 412), "holdout": (31, 6), "router_queries": (150, 22)}
     sets |= {line.name: (images, 11) for line in BENCHMARKS}
@@ -185,10 +183,10 @@ def _census(images: int) -> pa.Table:
     rows += [("train", "decode", "truncated", 2, None), (None, "catalogue", "null_island", 1, None)]
     rows += [("planet_mixed", "catalogue", "null_island", 4, None), (None, "catalogue", "lat_out_of_range", 9, None)]
     schema = load("census").arrow_schema
-    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+    return pl.DataFrame(pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema))
 
 
-def _leakage() -> pa.Table:
+def _leakage() -> pl.DataFrame:
     """Columns of the table `leakage`: one benchmark shares images with the training data and with the other one."""
     known = {
         ("planet_mixed", "train+holdout", "byte"): 1,
@@ -205,7 +203,7 @@ def _leakage() -> pa.Table:
         for other in [*names, "train+holdout", "benchmarks"]
         for kind in ("byte", "near")
     ]
-    return pa.Table.from_pylist(rows, schema=load("leakage").arrow_schema)
+    return pl.DataFrame(pa.Table.from_pylist(rows, load("leakage").arrow_schema))
 
 
 def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
@@ -221,9 +219,9 @@ def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
                 "lon_deg": rng.uniform(-180, 180, images),
             }
         )
-        parts.append(judge(line.name, _predictions(rng, truth), truth))
-    judged = pa.concat_tables(parts)
-    coverage = pa.table(
+        parts.append(judge(line.name, _predictions(rng, truth), truth, [method.name for method in METHODS]))
+    judged = pl.DataFrame(pa.concat_tables(parts))
+    coverage = pl.DataFrame(
         {
             "partition": [0, 1],
             "tau_min": [5, 5],
@@ -235,7 +233,7 @@ def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
             "unsplittable_cells": [0, 1],
         }
     )
-    georouting = pa.table({"label": [0, 1, 1, 0, 1], "trainable": [True, True, True, True, False]})
+    georouting = pl.DataFrame({"label": [0, 1, 1, 0, 1], "trainable": [True, True, True, True, False]})
     return ReportInputs(
         context=CONTEXT,
         scores=drawn_scores(judged),

@@ -3,7 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-import pyarrow.compute as pc
+import polars as pl
 import pytest
 
 from geo_pipeline.scoring.accuracy import paired_by_threshold
@@ -36,7 +36,7 @@ def _text(inputs) -> str:
 
 def _only(inputs, *methods):
     def keep(table):
-        return table.filter(pc.is_in(table["method"], pc.cast(list(methods), "string")))
+        return table.filter(pl.col("method").is_in(methods))
 
     return replace(inputs, scores=keep(inputs.scores), judged=keep(inputs.judged))
 
@@ -134,11 +134,7 @@ def test_what_was_not_run_is_named_and_has_no_row(inputs, named):
     assert "Not run, so without a row: Fusion blocks 1." in text
     assert "Not run, so without a row: ISNs without its idea." in text
     assert [row[0] for row in ablation_table(named, FUSION, "planet_mixed").rows] == ["3", "2", "0"]
-    some = inputs.scores.filter(
-        pc.invert(
-            pc.and_(pc.equal(inputs.scores["method"], "depth_3"), pc.equal(inputs.scores["benchmark"], "planet_mixed"))
-        )
-    )
+    some = inputs.scores.remove(method="depth_3", benchmark="planet_mixed")
     assert "Not run, so without a row: on Planet, mixed alone Hierarchy levels 3." in _text(
         replace(inputs, scores=some)
     )

@@ -4,14 +4,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 import pytest
 
 from geo_pipeline.scoring.report.benchmark import TITLE, report_blocks
 from geo_pipeline.scoring.report.blocks import PageLink, Paragraph, TableBlock
 from geo_pipeline.scoring.report.html import html_page
-from geo_pipeline.scoring.report.inputs import ReportError, judge
+from geo_pipeline.scoring.report.inputs import ReportError
 from geo_pipeline.scoring.report.markdown import markdown
 from geo_pipeline.scoring.report.pages import write_report
 from geo_pipeline.scoring.report.photographs import rejections
@@ -32,17 +31,15 @@ def _text(inputs) -> str:
 
 
 def _geosurge_alone(inputs):
-    wanted = ("planet_mixed", "geosurge")
-    kept = [row for row in inputs.scores.to_pylist() if (row["benchmark"], row["method"]) == wanted]
     return replace(
         inputs,
-        scores=pa.Table.from_pylist(kept),
+        scores=inputs.scores.filter(benchmark="planet_mixed", method="geosurge"),
         routing_scores=inputs.routing_scores.slice(0, 0),
         judged=inputs.judged.slice(0, 0),
         georouting=None,
         training_curves={},
         examples=(),
-        census=inputs.census.filter(pc.is_null(inputs.census["reason"])),
+        census=inputs.census.filter(pl.col("reason").is_null()),
     )
 
 
@@ -207,9 +204,8 @@ def test_a_score_without_a_name_is_refused(inputs):
 
 
 def test_judged_rows_that_miss_a_method_are_refused(inputs):
-    kept = [row for row in inputs.judged.to_pylist() if row["method"] != "router"]
     with pytest.raises(ReportError, match="found 0 judged predictions of router"):
-        report_blocks(replace(inputs, judged=pa.Table.from_pylist(kept, inputs.judged.schema)))
+        report_blocks(replace(inputs, judged=inputs.judged.remove(method="router")))
 
 
 def test_a_report_of_one_benchmark_without_routers_is_possible(inputs):
@@ -217,34 +213,6 @@ def test_a_report_of_one_benchmark_without_routers_is_possible(inputs):
     assert "No row was rejected." in text
     assert "Routing accuracy" not in text
     assert "Who is nearer" not in text
-
-
-TRUTH = pa.table({"image_id": ["b", "a"], "lat_deg": [0.0, 10.0], "lon_deg": [0.0, 20.0]})
-
-
-def _prediction(image_id, lat, lon, failure=None):
-    row = {"image_id": image_id, "method": "m", "lat_deg": lat, "lon_deg": lon, "failure": failure}
-    schema = pa.schema([(name, pa.float64() if "deg" in name else pa.string()) for name in row])
-    return pa.Table.from_pylist([row], schema)
-
-
-def test_judge_counts_an_image_without_prediction_as_failed():
-    rows = judge("small", _prediction("b", 0.0, 1.0), TRUTH).to_pylist()
-    assert [row["image_id"] for row in rows] == ["a", "b"]
-    assert rows[0]["error_km"] == float("inf")
-    assert rows[0]["failure"] == "no_prediction"
-    assert rows[0]["lat_deg"] is None
-    assert rows[1]["error_km"] == pytest.approx(111.195, abs=0.01)
-
-
-def test_judge_counts_a_null_coordinate_as_failed():
-    rows = judge("small", _prediction("b", None, None, "refused"), TRUTH).to_pylist()
-    assert (rows[1]["error_km"], rows[1]["failure"]) == (float("inf"), "refused")
-
-
-def test_judge_refuses_images_of_another_benchmark():
-    with pytest.raises(ReportError, match="1 predictions for images outside benchmark small"):
-        judge("small", _prediction("elsewhere", 0.0, 0.0), TRUTH)
 
 
 def test_sets_come_training_first_and_benchmarks_in_their_order(inputs):
@@ -281,8 +249,8 @@ def test_leakage_is_told_at_the_top_and_in_its_table(inputs):
 
 def test_when_nothing_leaks_it_is_said_and_duplicates_within_a_set_still_show(inputs):
     def text_with(keep):
-        rows = [row | {"images": row["images"] * keep(row)} for row in inputs.leakage.to_pylist()]
-        return _text(replace(inputs, leakage=pa.Table.from_pylist(rows, inputs.leakage.schema)))
+        rows = [row | {"images": row["images"] * keep(row)} for row in inputs.leakage.to_dicts()]
+        return _text(replace(inputs, leakage=pl.DataFrame(rows)))
 
     nothing = text_with(lambda row: False)
     assert "No benchmark image was found in the training data." in nothing

@@ -1,19 +1,18 @@
 from dataclasses import replace
 
-import pyarrow as pa
+import polars as pl
 import pytest
 
 from geo_pipeline.scoring.published import PublishedRow, published_rows
 from geo_pipeline.scoring.report.benchmark import TITLE, report_blocks
-from geo_pipeline.scoring.report.inputs import BenchmarkLine
+from geo_pipeline.scoring.report.context import BenchmarkLine
 from geo_pipeline.scoring.report.markdown import markdown
 from geo_pipeline.scoring.report.published_tables import PUBLISHED_ROUTER, published_table
 from geo_pipeline_tests.scoring.report.drawn_report import BENCHMARKS, drawn_inputs
 
 
-def _renamed(table: pa.Table, new: str) -> pa.Table:
-    names = [new if name == "planet_remote" else name for name in table["benchmark"].to_pylist()]
-    return table.set_column(table.column_names.index("benchmark"), "benchmark", pa.array(names))
+def _renamed(table: pl.DataFrame, new: str) -> pl.DataFrame:
+    return table.with_columns(pl.col("benchmark").replace("planet_remote", new))
 
 
 @pytest.fixture(scope="module")
