@@ -112,7 +112,7 @@ def test_a_row_dropped_in_a_stages_own_module_makes_it_stale(root):
         ("methods/joining.py", {"retrieval_predictions", "features"}, set()),
         ("routing/prompt.py", {"generation_predictions", "router_checkpoint"}, {"geosurge_checkpoint", "images"}),
         ("sample_world/scene.py", {"catalogue", "images"}, {"segmentations", "geocells", "geosurge_checkpoint"}),
-        ("scoring/report_html.py", {"benchmark_report"}, {"geosurge_checkpoint", "lknn_checkpoint", "features"}),
+        ("scoring/report/html.py", {"benchmark_report"}, {"geosurge_checkpoint", "lknn_checkpoint", "features"}),
         ("segmentation/worker.py", {"segmentations"}, set(STAGES) - {"segmentations"}),
         ("imagery/containers/tar_files.py", {"catalogue"}, {"images", "segmentations", "geosurge_checkpoint"}),
     ],

@@ -1,7 +1,7 @@
 """The assets `ingest_manifest` and `census`: what was ingested, what was rejected, and what is there twice.
 
 Reads a few columns of every shard. How duplicates are found belongs to imagery.duplicates, how they are told to
-scoring.report_content.
+scoring.report.benchmark.
 """
 
 from collections import Counter
