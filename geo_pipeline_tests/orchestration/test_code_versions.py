@@ -109,7 +109,7 @@ def test_a_row_dropped_in_a_stages_own_module_makes_it_stale(root):
         ("orchestration/stage.py", set(STAGES), set()),
         ("home/home.py", set(STAGES), set()),
         ("methods/retrieval.py", {"retrieval_predictions"}, set(STAGES) - {"retrieval_predictions"}),
-        ("methods/joining.py", {"retrieval_predictions", "features"}, set()),
+        ("home/joining.py", {"retrieval_predictions", "features"}, set()),
         ("routing/prompt.py", {"generation_predictions", "router_checkpoint"}, {"geosurge_checkpoint", "images"}),
         ("sample_world/scene.py", {"catalogue", "images"}, {"segmentations", "geocells", "geosurge_checkpoint"}),
         ("scoring/report/html.py", {"benchmark_report"}, {"geosurge_checkpoint", "lknn_checkpoint", "features"}),

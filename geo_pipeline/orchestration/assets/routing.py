@@ -15,8 +15,6 @@ from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.routing.prompt import PromptVariant
 from geo_pipeline.routing.table import build_georouting
 
-TRAIN = "geo_pipeline.georouter.training:train"
-
 
 def georouting_stage(methods: dict[str, Method], profile: Profile, shards: Shards) -> Stage:
     """The GeoRouting table."""
@@ -68,8 +66,10 @@ def router_stage(method: Method, profile: Profile, shards: Shards) -> Stage:
     config = replace(profile.router, variant=cast(PromptVariant, method.variant))
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.georouter.training import train
+
         training = step.compute.train(
-            TRAIN,
+            train,
             {
                 "georouting": step.path("georouting"),
                 "images": [
