@@ -5,10 +5,8 @@
 the first table, since the code location needs column lists only); writing tables belongs to home.
 """
 
-import importlib.resources
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +84,10 @@ class Contract:
         return self.arrow_schema.empty_table()
 
     def table(self, **columns: Any) -> pa.Table:
-        """A table that keeps the contract, from columns of one length (lists, numpy or Arrow arrays).
+        """A table that keeps the contract, from columns of one length (lists, numpy or Arrow arrays) and single values.
 
-        Columns that may be null and are not given are null. `ContractError` with all problems, as in `conform`.
+        A single value holds for every row; columns that may be null and are not given are null. `ContractError` with
+        all problems, as in `conform`.
         """
         gathered, found = shaping.gather(columns, self.columns)
         if gathered is None:
@@ -134,9 +133,7 @@ class Contract:
 @cache
 def names() -> tuple[str, ...]:
     """Names of all tables that have a contract, in alphabetical order."""
-    return tuple(
-        sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml"))
-    )
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
 
 @cache
@@ -156,9 +153,6 @@ def load(name: str) -> Contract:
     )
 
 
-def _folder() -> Traversable:
-    """The contract files: as installed beside the package, else in the checkout."""
-    try:
-        return importlib.resources.files("data_contracts")
-    except ModuleNotFoundError:
-        return Path(__file__).parents[2] / "data_contracts"
+def _folder() -> Path:
+    """The contract files, which lie beside the package, installed or not; no folder of that name elsewhere counts."""
+    return Path(__file__).parents[2] / "data_contracts"

@@ -30,20 +30,25 @@ _OPERATORS: Mapping[type, Callable[..., Any]] = {
 }
 
 
-def violation(rule: Rule) -> pl.Expr:
-    """The expression that is true for exactly the rows that break the rule; `ContractFileError` for unreadable text."""
+def violation(rule: Rule, where: str) -> pl.Expr:
+    """The expression that is true for exactly the rows that break the rule.
+
+    `where` names the contract in a `ContractFileError` for text that is not understood.
+    """
     try:
         if rule.language == "sql":
             return pl.sql_expr(rule.violation)
         found = _value(ast.parse(rule.violation, mode="eval").body)
     except (pl.exceptions.PolarsError, SyntaxError, TypeError, ValueError) as error:
         raise ContractFileError(
-            f"rule {rule.name}: found {rule.violation!r}, which is no {rule.language} condition that is understood "
-            f"({error}); expected a condition that holds for the rows that break the rule. SQL is polars' dialect; of "
-            f"polars: {', '.join((*_FUNCTIONS, *sorted(_METHODS)))}, constants, comparisons, * & | ~."
+            f"{where}, rule {rule.name}: found {rule.violation!r}, which is no {rule.language} condition that is "
+            f"understood ({error}); expected a condition that holds for the rows that break the rule. SQL is polars' "
+            f"dialect; of polars: {', '.join((*_FUNCTIONS, *sorted(_METHODS)))}, constants, comparisons, * & | ~."
         ) from error
     if not isinstance(found, pl.Expr):
-        raise ContractFileError(f"rule {rule.name}: found {rule.violation!r}, which is no expression over columns.")
+        raise ContractFileError(
+            f"{where}, rule {rule.name}: found {rule.violation!r}, which is no expression over columns."
+        )
     return found
 
 

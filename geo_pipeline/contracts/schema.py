@@ -51,7 +51,7 @@ def build_schema(name: str, columns: Sequence[Column], rules: Sequence[Rule], ke
     for names in unique_sets(columns, key):
         first = pl.col(names[0]) if len(names) == 1 else pl.struct(names)
         members[_unique_name(names)] = _rule(first.is_first_distinct())
-    members |= {rule.name: _rule(~violation(rule)) for rule in rules}
+    members |= {rule.name: _rule(~violation(rule, f"data_contracts/{name}.yaml")) for rule in rules}
     title = "".join(part.capitalize() for part in name.split("_"))
     return _subclass(title, dy.Schema, members)
 

@@ -6,6 +6,7 @@ A value keeps its family: a number never comes out of a text. What the values ma
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -48,23 +49,29 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
 def gather(given: Mapping[str, Any], columns: Sequence[Column]) -> tuple[pa.Table | None, list[Problem]]:
     """A table of the given columns, each of a type of its own, for `shape` to judge; nullable ones not given are null.
 
-    None and the reasons where a column's values are of no one type, or the columns are not of one length.
+    A single value holds for every row. None and the reasons where a column's values are of no one type, or the columns
+    are not of one length.
     """
     found, arrays = [], {}
     for name, values in given.items():
         try:
-            arrays[name] = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+            arrays[name] = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(_sequence(values))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             found.append(Problem("column_type", name, f"values of one type ({error})", 0))
-    lengths = {name: len(values) for name, values in arrays.items()}
+    lengths = {name: len(values) for name, values in arrays.items() if not np.isscalar(given[name])}
     if len(set(lengths.values())) > 1:
         words = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         found.append(Problem("one_length", None, f"as many values in every column ({words})", 0))
     if found:
         return None, found
-    rows = max(lengths.values(), default=0)
+    rows = max(lengths.values(), default=1)
     missing = [column for column in columns if not column.required and column.name not in arrays]
+    arrays |= {name: pa.repeat(values[0], rows) for name, values in arrays.items() if name not in lengths}
     return pa.table({**arrays, **{column.name: pa.nulls(rows, column.arrow_type) for column in missing}}), []
+
+
+def _sequence(values: Any) -> Any:
+    return [values] if np.isscalar(values) else values
 
 
 def _cast(values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:

@@ -2,18 +2,25 @@
 
 import importlib.resources
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
+import numpy as np
 import open_data_contract_standard
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
+import geo_pipeline
 from geo_pipeline.contracts.contract import ContractError, UnknownContractError, load, names
+from geo_pipeline_tests.contracts.violations import ROWS
 
-FILES = importlib.resources.files("data_contracts")
+FILES = Path(geo_pipeline.__file__).parents[1] / "data_contracts"
 
 
 def catalogue(**changes):
@@ -248,18 +255,79 @@ def test_a_position_in_the_bytes_of_an_image_breaks_the_contract():
     assert broken("images", pa.Table.from_pylist([image], schema=schema)) == {"jpeg_is_jpeg": 1}
 
 
-def test_a_table_is_not_taken_from_a_python_variable_or_a_file(tmp_path):
-    """Contract SQL sees the table that is checked, and nothing of the process around it."""
-    from geo_pipeline.contracts.checks import Check, count_problems
-
-    (tmp_path / "secret.csv").write_text("x\n1\n")
-    bystander = pa.table({"x": [1]})
-    for outside in ("bystander", f"'{tmp_path}/secret.csv'"):
-        check = Check("peek", None, "nothing", f"EXISTS (SELECT 1 FROM {outside})")
-        with pytest.raises(Exception, match=r"bystander does not exist|disabled by configuration"):
-            count_problems(bystander, [check], [])
+def test_contracts_are_those_of_the_package_and_of_no_other_folder(tmp_path):
+    """A folder of that name where Python is started, or in another installed project, neither adds nor replaces."""
+    elsewhere = tmp_path / "data_contracts"
+    elsewhere.mkdir()
+    for name in ("catalogue", "foreign"):
+        (elsewhere / f"{name}.yaml").write_text("{}")
+    words = "from geo_pipeline.contracts.contract import load, names; print(*names(), len(load('catalogue').columns))"
+    done = subprocess.run([sys.executable, "-c", words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*(path.stem for path in sorted(FILES.glob("*.yaml"))), "11"]
 
 
 def test_an_unknown_contract_is_named_with_those_there_are():
     with pytest.raises(UnknownContractError, match="catalogue, census, coverage"):
         load("catalog")
+
+
+def test_a_table_is_made_from_its_columns_and_the_others_are_null():
+    contract = load("predictions")
+    table = contract.table(
+        image_id=pa.chunked_array([["a"], ["b"]]), method="guess", lat_deg=np.array([1, 2]), lon_deg=[3.5, 4]
+    )
+    assert table.schema == contract.arrow_schema
+    assert table.select(["image_id", "method", "lat_deg", "lon_deg"]).to_pylist() == [
+        {"image_id": "a", "method": "guess", "lat_deg": 1.0, "lon_deg": 3.5},
+        {"image_id": "b", "method": "guess", "lat_deg": 2.0, "lon_deg": 4.0},
+    ]
+    assert table["candidate_ids"].null_count == 2
+    assert contract.table(image_id=[], method="guess") == contract.empty()
+    assert load("quarantine").table(stage="decode", locator="a", reason="lost", detail="lost").num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "checks"),
+    [
+        ({"image_id": ["a", "b"], "method": ["guess"]}, {"one_length"}),
+        ({"image_id": ["a", 1], "method": "guess"}, {"column_type"}),
+        ({"image_id": ["a"], "method": 1}, {"column_type"}),
+        ({"image_id": ["a"]}, {"missing_column"}),
+        ({"image_id": ["a"], "methode": "guess"}, {"missing_column", "unexpected_column"}),
+        ({"image_id": ["a"], "method": "", "failure": "why"}, {"method_length"}),
+        ({"image_id": ["a"], "method": "guess", "lat_deg": ["1"], "lon_deg": [1.5]}, {"column_type"}),
+        ({}, {"missing_column"}),
+    ],
+)
+def test_a_table_is_not_made_from_columns_that_break_the_contract(columns, checks):
+    with pytest.raises(ContractError) as found:
+        load("predictions").table(**columns)
+    assert {problem.check for problem in found.value.problems} == checks
+
+
+def test_a_conformed_table_is_the_arrow_table_itself_in_exactly_the_types_of_the_contract():
+    contract = load("images")
+    row = {**ROWS["images"], "credit": None, "author": "Ann"}
+    table = contract.conform(pa.Table.from_pylist([row], schema=contract.arrow_schema))
+    again = contract.conform(table)
+    assert again.schema == contract.arrow_schema
+    assert again["jpeg"].chunk(0).buffers()[2].address == table["jpeg"].chunk(0).buffers()[2].address
+    large = table.set_column(5, "jpeg", table["jpeg"].cast(pa.large_binary()))
+    assert contract.conform(large) == table
+
+
+def test_a_contract_is_a_dataframely_schema_for_polars_frames():
+    schema = load("catalogue").schema
+    frame = pl.DataFrame(catalogue(lat_deg=[95.0, 1.0, 2.0]))
+    kept, failure = schema.filter(frame)
+    assert kept["image_id"].to_list() == ["b", "c"]
+    assert failure.counts() == {"lat_deg|max": 1}
+    assert schema.columns()["lat_deg"].metadata == {"unit": "degrees"}
+    assert schema.columns()["lat_deg"].description == load("catalogue").column("lat_deg").description
+
+
+def test_loading_contracts_imports_no_table_engine():
+    words = "import sys; from geo_pipeline.contracts.contract import load, names; [load(name) for name in names()]; "
+    words += "load('images').empty(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert not {"polars", "dataframely", "duckdb"} & set(done.stdout.split())

@@ -1,12 +1,13 @@
 """Contract files that do not say what they mean are refused."""
 
-import importlib.resources
+from pathlib import Path
 
 import pytest
 
+import geo_pipeline
 from geo_pipeline.contracts.document import ContractFileError, read_document
 
-TEXT = (importlib.resources.files("data_contracts") / "catalogue.yaml").read_text()
+TEXT = (Path(geo_pipeline.__file__).parents[1] / "data_contracts" / "catalogue.yaml").read_text()
 
 
 def test_the_file_as_it_is_reads():
@@ -15,6 +16,13 @@ def test_the_file_as_it_is_reads():
     assert document.columns[4].limits.minimum == -90
     assert document.columns[4].unit == "degrees"
     assert {rule.name for rule in document.rules} == {"not_null_island", "shard_follows_set"}
+
+
+def test_a_custom_rule_names_polars_as_its_engine():
+    text = (Path(geo_pipeline.__file__).parents[1] / "data_contracts" / "features.yaml").read_text()
+    assert [rule.language for rule in read_document(text, "features").rules] == ["polars"]
+    with pytest.raises(ContractFileError, match="found engine soda; only polars"):
+        read_document(text.replace("engine: polars", "engine: soda"), "features")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +37,8 @@ def test_the_file_as_it_is_reads():
         ("name: catalogue\nversion", "name: catalog\nversion", "give both one name"),
         ("apiVersion: v3.1.0", "apiVersion: v2.2.2", "expected apiVersion v3.x"),
         ("property: unit", "property: uint", "only custom property"),
+        ("type: sql", "type: text", "rule not_null_island: found type text; expected sql or custom"),
+        ("type: sql", "type: custom", "unknown custom rule keys mustBe, query"),
     ],
 )
 def test_a_misspelt_or_foreign_key_is_refused(old, new, message):

@@ -1,0 +1,107 @@
+"""Every check of every contract finds the row that breaks it, and no other; SQL rules mean the same to DuckDB."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+import yaml
+
+import geo_pipeline
+from geo_pipeline.contracts.contract import load, names
+from geo_pipeline_tests.contracts.violations import ROWS, RULES, of_columns
+
+FIRST_OF_KEY = {
+    "image_id": ["a", "b", "c"],
+    "set_name": ["train", "holdout", "photos"],
+    "benchmark": ["one", "two", "three"],
+    "partition": [1, 2, 3],
+}
+"""Values of the first column of a key in three rows."""
+
+COLUMNS = list(of_columns())
+PLANTED = [(name, rule, changes) for (name, rule), violations in RULES.items() for changes in violations]
+FILES = Path(geo_pipeline.__file__).parents[1] / "data_contracts"
+SQL = {
+    (path.stem, rule["name"]): rule["query"]
+    for path in FILES.glob("*.yaml")
+    for rule in yaml.safe_load(path.read_text())["schema"][0].get("quality", [])
+    if rule["type"] == "sql"
+}
+
+
+def three(name, changes):
+    """Three rows of different keys; the middle one is changed."""
+    rows = [ROWS[name] | {column: FIRST_OF_KEY[column][number] for column in load(name).key[:1]} for number in range(3)]
+    rows[1] |= changes
+    return pa.Table.from_pylist(rows, schema=load(name).arrow_schema)
+
+
+def verdict(name, table):
+    contract = load(name)
+    problems = {problem.check: problem for problem in contract.problems(table)}
+    kept, rejections = contract.sift(table)
+    assert kept == table.filter(pa.array([r not in {x.row for x in rejections} for r in range(table.num_rows)]))
+    return problems, {rejection.row: rejection.checks for rejection in rejections}
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_valid_rows_keep_the_contract(name):
+    assert verdict(name, three(name, {})) == ({}, {})
+
+
+def test_every_rule_of_every_contract_has_a_violation():
+    assert set(RULES) == {(name, rule.name) for name in names() for rule in load(name).rules}
+
+
+def test_every_check_of_every_contract_has_a_violation():
+    uniques = {(name, "_and_".join(load(name).key) + "_unique") for name in names() if load(name).key}
+    planted = {(name, check) for name, check, *_ in COLUMNS} | set(RULES) | uniques
+    assert planted == {(name, check.name) for name in names() for check in load(name).checks}
+
+
+@pytest.mark.parametrize(("name", "check", "column", "value"), COLUMNS)
+def test_a_value_outside_the_limits_of_a_column_is_found(name, check, column, value):
+    problems, rejected = verdict(name, three(name, {column: value}))
+    assert problems[check].rows == 1
+    assert problems[check].column == column
+    assert list(rejected) == [1]
+    assert check in rejected[1]
+
+
+@pytest.mark.parametrize(("name", "rule", "changes"), PLANTED)
+def test_a_row_that_breaks_a_rule_is_found(name, rule, changes):
+    problems, rejected = verdict(name, three(name, changes))
+    assert problems[rule].rows == 1
+    assert list(rejected) == [1]
+    assert rule in rejected[1]
+
+
+@pytest.mark.parametrize("name", [name for name in names() if load(name).key])
+def test_of_rows_with_one_key_the_first_is_kept(name):
+    key = load(name).key
+    table = three(name, {})
+    table = pa.concat_tables([table, table.slice(1, 1)])
+    problems, rejected = verdict(name, table)
+    check = "_and_".join(key) + "_unique"
+    assert problems[check].rows == 1
+    assert rejected == {3: (check,)}
+
+
+@pytest.mark.parametrize(("name", "rule", "changes"), [entry for entry in PLANTED if entry[:2] in SQL])
+def test_a_rule_in_sql_counts_the_same_rows_in_duckdb(name, rule, changes):
+    planted = three(name, changes)
+    with duckdb.connect(":memory:") as connection:
+        connection.register("planted", planted)
+        counted = connection.execute(SQL[name, rule].replace("${table}", "planted")).fetchone()
+    assert counted == (1,)
+
+
+@pytest.mark.parametrize("name", names())
+def test_patterns_mean_the_same_to_every_engine(name):
+    """Classes such as \\d cover other alphabets in one engine and only ASCII in the next."""
+    for column in load(name).columns:
+        if column.limits.pattern is not None:
+            assert "\\" not in column.limits.pattern
+            assert re.fullmatch(r"\^.*\$", column.limits.pattern)
