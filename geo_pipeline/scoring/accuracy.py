@@ -27,7 +27,8 @@ class Score:
     """Accuracy of one method on one set of queries.
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
-    infinite where half of the queries failed. ignored_rows: rows of a predictions file that belong to no query.
+    infinite where half of the queries failed. Of a predictions file: ignored_rows belong to no query, unreadable_rows
+    have something that is no coordinate, and remarks tell both in words.
     """
 
     count: int
@@ -37,6 +38,8 @@ class Score:
     median_km: float
     distance: str
     ignored_rows: int = 0
+    unreadable_rows: int = 0
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`: thresholds as text keys, unrounded fractions, an infinite median as null."""
@@ -48,6 +51,8 @@ class Score:
             "interval_95": {f"{limit:g}": list(pair) for limit, pair in self.interval_95.items()},
             "median_km": self.median_km if math.isfinite(self.median_km) else None,
             "ignored_rows": self.ignored_rows,
+            "unreadable_rows": self.unreadable_rows,
+            "remarks": list(self.remarks),
         }
 
 

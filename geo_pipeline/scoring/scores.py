@@ -64,7 +64,7 @@ def score_routers(benchmark: Benchmark, judged: pa.Table, routers: Sequence[str]
     scored = []
     for name in routers:
         mine = rows.filter(method=name)
-        if (mine["failure"] == NO_PREDICTION).all():
+        if mine["failure"].eq_missing(NO_PREDICTION).all():
             continue
         chose_generation = (mine["chosen"] == "generation").fill_null(value=False).to_numpy()
         found = routing_accuracy(retrieval, generation, chose_generation, benchmark.thresholds_km)
