@@ -107,6 +107,10 @@ def run(
             "--select", help="A Dagster asset selection: 'geocells', 'geocells+', '+comparison_report', 'a or b'."
         ),
     ] = None,
+    again: Annotated[
+        str | None,
+        typer.Option("--again", help="A selection that is made though it is fresh (what comes out as it was stays)."),
+    ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Without Ray, in this process.")] = False,
 ) -> None:
     """Bring every asset of the lineage up to date: photographs in, benchmark report out.
@@ -125,7 +129,38 @@ def run(
         chosen = named_profile(choices)
         chosen.check_start()
         choices.remember(home)
-        run_lineage(chosen, home, select, in_process)
+        run_lineage(chosen, home, select, in_process, again)
+
+
+@app.command()
+def accept(
+    selection: Annotated[str, typer.Argument(help="A Dagster asset selection, such as 'geosurge_checkpoint' or '*'.")],
+    why: Annotated[str, typer.Option("--why", help="Why the edit changes no byte; kept in the home.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say that an edit of the code changes no byte: what is stale by its code alone counts as fresh.
+
+    What has other inputs than when it was made stays stale.
+    """
+    with _plain_errors():
+        from geo_pipeline.commands.accept import accept_selection
+        from geo_pipeline.home.home import Home
+        from geo_pipeline.profiles.named import remembered_profile
+
+        for line in accept_selection(remembered_profile(home), Home(home), selection, why):
+            typer.echo(line)
+
+
+@app.command()
+def observe(home: HomeOption = DEFAULT_HOME) -> None:
+    """Look at the photographs and note which shards hold others than before; `run` does so by itself."""
+    with _plain_errors():
+        from geo_pipeline.commands.observe import observe_photographs
+        from geo_pipeline.home.home import Home
+        from geo_pipeline.profiles.named import profile_of_environment
+
+        profile, _ = profile_of_environment({**os.environ, "GEO_PIPELINE_HOME": str(home)})
+        typer.echo(observe_photographs(profile, Home(home)))
 
 
 @app.command()

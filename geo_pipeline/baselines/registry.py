@@ -4,15 +4,13 @@ A new baseline is one file beside this, one line here, its options in `config` a
 whose idea is switched off never sees a class map.
 """
 
-import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geo_pipeline.baselines.baseline import Baseline
     from geo_pipeline.baselines.config import BaselineConfig
-
-_ROOM = "geo_pipeline.baselines"
 
 
 class UnknownBaselineError(ValueError):
@@ -23,25 +21,73 @@ class UnknownBaselineError(ValueError):
 class BaselineEntry:
     """One baseline.
 
-    - `implementation`: `module:Class`.
+    - `network`: its class; calling it imports the module, and torch with it.
     - `cells`: whether it is built on the geocells.
     - `class_maps`: whether its idea reads the class map of an image, so that queries need one.
     """
 
-    implementation: str
+    network: "Callable[[], type[Baseline]]"
     cells: bool = True
     class_maps: bool = False
 
 
+def _lknn() -> "type[Baseline]":
+    from geo_pipeline.baselines.lknn import Lknn
+
+    return Lknn
+
+
+def _planet() -> "type[Baseline]":
+    from geo_pipeline.baselines.planet import PlaNet
+
+    return PlaNet
+
+
+def _cplanet() -> "type[Baseline]":
+    from geo_pipeline.baselines.cplanet import CPlaNet
+
+    return CPlaNet
+
+
+def _isns() -> "type[Baseline]":
+    from geo_pipeline.baselines.isns import Isns
+
+    return Isns
+
+
+def _translocator() -> "type[Baseline]":
+    from geo_pipeline.baselines.translocator import TransLocator
+
+    return TransLocator
+
+
+def _geodecoder() -> "type[Baseline]":
+    from geo_pipeline.baselines.geodecoder import GeoDecoder
+
+    return GeoDecoder
+
+
+def _geoclip() -> "type[Baseline]":
+    from geo_pipeline.baselines.geoclip import GeoClip
+
+    return GeoClip
+
+
+def _pigeon() -> "type[Baseline]":
+    from geo_pipeline.baselines.pigeon import Pigeon
+
+    return Pigeon
+
+
 BASELINES: dict[str, BaselineEntry] = {
-    "lknn": BaselineEntry(f"{_ROOM}.lknn:Lknn", cells=False),
-    "planet": BaselineEntry(f"{_ROOM}.planet:PlaNet"),
-    "cplanet": BaselineEntry(f"{_ROOM}.cplanet:CPlaNet"),
-    "isns": BaselineEntry(f"{_ROOM}.isns:Isns", class_maps=True),
-    "translocator": BaselineEntry(f"{_ROOM}.translocator:TransLocator", class_maps=True),
-    "geodecoder": BaselineEntry(f"{_ROOM}.geodecoder:GeoDecoder"),
-    "geoclip": BaselineEntry(f"{_ROOM}.geoclip:GeoClip", cells=False),
-    "pigeon": BaselineEntry(f"{_ROOM}.pigeon:Pigeon"),
+    "lknn": BaselineEntry(_lknn, cells=False),
+    "planet": BaselineEntry(_planet),
+    "cplanet": BaselineEntry(_cplanet),
+    "isns": BaselineEntry(_isns, class_maps=True),
+    "translocator": BaselineEntry(_translocator, class_maps=True),
+    "geodecoder": BaselineEntry(_geodecoder),
+    "geoclip": BaselineEntry(_geoclip, cells=False),
+    "pigeon": BaselineEntry(_pigeon),
 }
 
 
@@ -59,6 +105,4 @@ def needs_class_maps(config: "BaselineConfig") -> bool:
 
 def baseline_class(name: str) -> "type[Baseline]":
     """The class of a baseline; imports its module, and torch with it."""
-    module, _, attribute = entry(name).implementation.partition(":")
-    found: type[Baseline] = getattr(importlib.import_module(module), attribute)
-    return found
+    return entry(name).network()

@@ -3,7 +3,6 @@
 Needs a home with checkpoints and a gallery that are up to date; trains nothing and writes nothing.
 """
 
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,22 @@ import pyarrow as pa
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.compute import set_threads
-from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.imagery.decode import canonical_image
+from geo_pipeline.methods.photographs import reference_images
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
-from geo_pipeline.orchestration.assets import all_stages
-from geo_pipeline.orchestration.lineage import Freshness, Lineage
-from geo_pipeline.orchestration.stage import Stage, Step
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.freshness import Freshness
+from geo_pipeline.orchestration.lineage import Lineage, bind
+from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.profiles.profile import Profile
 
 SHOWN_REFERENCES = 5
-ROUTER = METHODS["router"]
-LOCATING = (METHODS["retrieval"], METHODS["generation"], ROUTER)
+LOCATING = ("retrieval", "generation", "router")
 
 
 def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[dict[str, Any]]:
@@ -35,51 +35,40 @@ def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[
     Raises StaleInputError when the home's checkpoints or gallery are missing or stale, ImageRejected for an image
     that cannot be read.
     """
-    lineage = all_stages(profile, METHODS, BENCHMARKS)
-    stage = lineage.stages[ROUTER.asset]
+    lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     Freshness(lineage, home).refuse("locate", _needed(lineage))
-    step = Step(stage, profile, home, InProcessCompute(profile.compute), {}, lambda line: None)
+    reads = HomeReads(home, profile)
+    set_threads(profile.compute.torch_threads)
     queries = _queries(profile, images)
-    maps = _run(
-        step,
-        "geo_pipeline.segmentation.worker:SegmentationWorker",
-        {"config": profile.segmentation},
-        queries.select(["image_id", "jpeg"]),
-    )
+    from geo_pipeline.geosurge.worker import FeatureWorker
+    from geo_pipeline.segmentation.worker import SegmentationWorker
+
+    maps = SegmentationWorker(config=profile.segmentation)(queries.select(["image_id", "jpeg"]))
     pairs = queries.select(["image_id", "jpeg"]).append_column("class_map_png", maps["class_map_png"])
-    checkpoint_dir = step.checkpoint("geosurge_checkpoint")
-    features = _run(
-        step,
-        "geo_pipeline.geosurge.worker:FeatureWorker",
-        {"checkpoint_dir": checkpoint_dir, "inference": profile.inference},
-        pairs,
-    )
-    retrieval = _run(
-        step,
-        METHODS["retrieval"].implementation,
-        METHODS["retrieval"].arguments(step),
-        queries.append_column("feature", features["feature"]),
-    )
-    generation = _run(
-        step,
-        METHODS["generation"].implementation,
-        METHODS["generation"].arguments(step),
-        queries.select(["image_id", "jpeg"]),
-    )
-    asked = router_inputs(
-        queries.select(["image_id", "jpeg"]), retrieval, generation, step.reference_images(top_references(retrieval))
-    )
-    routed = _run(step, ROUTER.implementation, ROUTER.arguments(step), asked)
-    return _answers(step, images, retrieval, generation, routed)
+    features = FeatureWorker(reads.checkpoint("geosurge_checkpoint"), profile.inference)(pairs)
+    retrieval = _answers_of("retrieval", reads, queries.append_column("feature", features["feature"]))
+    generation = _answers_of("generation", reads, queries.select(["image_id", "jpeg"]))
+    top1 = reference_images(reads, top_references(retrieval))
+    asked = router_inputs(queries.select(["image_id", "jpeg"]), retrieval, generation, top1)
+    return _answers(reads, images, retrieval, generation, _answers_of("router", reads, asked))
 
 
-def _needed(lineage: Lineage) -> Iterator[tuple[Stage, str]]:
+def _answers_of(method: str, reads: HomeReads[Profile], queries: pa.Table) -> pa.Table:
+    """A method's answers to queries, by the class that answers in the lineage too."""
+    entry = METHODS[method]
+    answers: pa.Table = entry.worker()(**entry.arguments(reads))(queries)
+    return answers
+
+
+def _needed(lineage: Lineage) -> Iterator[tuple[Asset, str]]:
     """What stands for all queries alike: checkpoints and galleries, but no benchmark's photographs or predictions."""
     for method in LOCATING:
-        stage = lineage.stages[method.asset]
-        owners = (lineage.owner(artifact) for artifact in stage.inputs(stage.keys[0]))
-        yield from ((parent, key) for parent, key in owners if not parent.partitioned)
-    yield lineage.stages["image_manifest"], ALL
+        asset = lineage.assets[METHODS[method].asset]
+        for read in asset.inputs(asset.keys[0]):
+            parent = lineage.assets[read.asset]
+            if not parent.partitioned:
+                yield parent, read.key
+    yield lineage.assets["image_manifest"], ALL
 
 
 def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
@@ -104,15 +93,8 @@ def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=load("images").arrow_schema)
 
 
-def _run(step: Step, worker: str, kwargs: Any, rows: pa.Table) -> pa.Table:
-    set_threads(step.profile.compute.torch_threads)
-    module, _, name = worker.partition(":")
-    answer: pa.Table = getattr(importlib.import_module(module), name)(**kwargs)(rows)
-    return answer
-
-
 def _answers(
-    step: Step, images: Sequence[Path], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
+    reads: HomeReads[Profile], images: Sequence[Path], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
 ) -> list[dict[str, Any]]:
     by_id: list[dict[str, dict[str, Any]]] = [
         {row["image_id"]: row for row in rows.to_pylist()} for rows in (retrieval, generation, routed)
@@ -120,8 +102,8 @@ def _answers(
     wanted = {each for ids in retrieval["candidate_ids"].to_pylist() for each in (ids or [])[:SHOWN_REFERENCES]}
     credits = dict(
         pair
-        for key in step.listed("image_manifest", "images")
-        for pair in _pairs(step.home.read_table("images", key, ["image_id", "credit"], ids=sorted(wanted)))
+        for key in reads.listed("image_manifest", "images")
+        for pair in _pairs(reads.table("images", key, ["image_id", "credit"], sorted(wanted)))
     )
     answers = []
     for number, path in enumerate(images):

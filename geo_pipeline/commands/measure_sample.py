@@ -16,7 +16,7 @@ from PIL import Image
 from geo_pipeline.commands.run import run_lineage
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS, everyday_methods
-from geo_pipeline.orchestration.shards import shards_of
+from geo_pipeline.orchestration.partitions import shards_of
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.sample_world.ade20k import ADE20K_CLASSES
@@ -25,7 +25,7 @@ from geo_pipeline.sample_world.source import PlanetSource
 from geo_pipeline.scoring.accuracy import mean_accuracy, paired_difference, score_errors
 from geo_pipeline.scoring.routing import oracle_errors, share_of_gap_closed
 
-ROUTERS = tuple(name for name, method in METHODS.items() if method.paradigm == "router")
+ROUTERS = tuple(name for name, method in METHODS.items() if method.kind == "router")
 LEAST_PIXEL_SHARE = 0.005
 
 

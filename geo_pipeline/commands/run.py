@@ -10,28 +10,34 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.compute.ray import RayCompute
+from geo_pipeline.home.artifact import report, table
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.assembly import Assembly, assemble
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.dagster_home import local_instance
 from geo_pipeline.orchestration.display import COUNTED
-from geo_pipeline.orchestration.jobs import COMPARISON
-from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance, selected
-from geo_pipeline.orchestration.stage import Stage
+from geo_pipeline.orchestration.lineage import Lineage, bind
+from geo_pipeline.orchestration.progress import Progress
+from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.profiles.profile import Profile
 
 
-class ProgressDisplay(RunObserver):
+class ProgressDisplay(Progress):
     """One line per asset: its shards, rows and seconds. On a terminal a bar moves while it works."""
 
     def __init__(self, console: Console, width: int) -> None:
         self.console = console
         self.width = width
-        self.progress = Progress(
+        self.progress = Bars(
             TextColumn("{task.description}"),
             BarColumn(20),
             TextColumn("{task.completed}/{task.total}"),
@@ -42,81 +48,80 @@ class ProgressDisplay(RunObserver):
         )
         self.task: TaskID | None = None
         self.rows = 0
-        self.reused = 0
+        self.unchanged = 0
         self.needed = 0
 
-    def stage_begins(self, stage: Stage, needed: Sequence[str]) -> None:
+    def asset_begins(self, asset: Asset, keys: Sequence[str]) -> None:
         """Begin a line, or say that there is nothing to do."""
-        self.rows = self.reused = 0
-        self.needed = len(needed)
-        if not needed:
-            self.console.print(f"{stage.name:<{self.width}}  [dim]up to date[/dim]")
+        self.rows = self.unchanged = 0
+        self.needed = len(keys)
+        if not keys:
+            self.console.print(f"{asset.name:<{self.width}}  [dim]up to date[/dim]")
             return
-        self.task = self.progress.add_task(f"{stage.name:<{self.width}}", total=len(needed), words="")
+        self.task = self.progress.add_task(f"{asset.name:<{self.width}}", total=len(keys), words="")
 
-    def shard_done(self, stage: Stage, key: str, rows: int, reused: bool) -> None:
+    def shard_done(self, asset: Asset, key: str, rows: int, unchanged: bool) -> None:
         """Move the bar."""
         self.rows += rows
-        self.reused += reused
+        self.unchanged += unchanged
         if self.task is not None:
-            self.progress.update(self.task, advance=1, words=f"{self.rows:,} {counted(stage)}")
+            self.progress.update(self.task, advance=1, words=f"{self.rows:,} {counted(asset)}")
 
-    def said(self, stage: Stage, line: str) -> None:
+    def message(self, asset: Asset, line: str) -> None:
         """Show an epoch."""
         if self.task is not None:
             self.progress.update(self.task, words=line[:80])
 
-    def stage_ends(self, stage: Stage, seconds: float) -> None:
+    def asset_ends(self, asset: Asset, seconds: float) -> None:
         """Finish the line."""
         if self.task is not None:
             self.progress.remove_task(self.task)
             self.task = None
-        shards = f"{self.needed} of {len(stage.keys)} shards, " if stage.partitioned else ""
-        reused = f", {self.reused} reused" if self.reused else ""
+        shards = f"{self.needed} of {len(asset.keys)} shards, " if asset.partitioned else ""
+        unchanged = f", {self.unchanged} unchanged" if self.unchanged else ""
         self.console.print(
-            f"{stage.name:<{self.width}}  {shards}{self.rows:,} {counted(stage)}{reused}  [dim]{seconds:.1f} s[/dim]"
+            f"{asset.name:<{self.width}}  {shards}{self.rows:,} {counted(asset)}{unchanged}  [dim]{seconds:.1f} s[/dim]"
         )
 
 
-def counted(stage: Stage) -> str:
-    """What the number behind a stage's name counts."""
-    return COUNTED[stage.outputs(stage.keys[0])[0].kind]
+def counted(asset: Asset) -> str:
+    """What the number behind an asset's name counts."""
+    return COUNTED[asset.outputs(asset.keys[0])[0].kind]
 
 
-def run_lineage(profile: Profile, folder: Path, selection: str | None, in_process: bool) -> None:
-    """Run what is missing or stale.
+def run_lineage(
+    profile: Profile, folder: Path, selection: str | None, in_process: bool, again: str | None = None
+) -> None:
+    """Run what is missing or stale, and what `again` selects though it is fresh.
 
-    Raises ProfileError when something has to be there first, and whatever a stage raises.
+    Raises ProfileError when something has to be there first, and whatever an asset raises.
     """
     profile.check_start()
     warnings.filterwarnings("ignore", module="dagster")
     console = Console()
     home = Home(folder)
     home.root.mkdir(parents=True, exist_ok=True)
-    place = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
-    with place as compute:
-        assembly = assemble(profile, home, compute)
-        width = max(len(name) for name in selected(assembly.definitions, assembly.lineage, selection))
-        display = ProgressDisplay(console, width)
+    lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
+    with InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute) as compute:
+        display = ProgressDisplay(console, max(map(len, lineage.assets)))
+        definitions = code_location(lineage, home, compute, display)
+        what = wanted(definitions, lineage, selection, again)
+        display.width = max(map(len, what.assets))
         console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
-        with local_instance(home, os.environ) as instance, display.progress:  # type: ignore[arg-type]
-            summary = bring_up_to_date(
-                assembly.definitions, assembly.lineage, home, assembly.control, instance, selection, display
-            )
+        with local_instance(home, os.environ) as instance, display.progress:
+            summary = bring_up_to_date(definitions, lineage, home, instance, what, display)
     if not summary.executed:
         console.print("nothing to do: everything is up to date")
-    print_results(console, assembly)
-    if COMPARISON in summary.executed:
-        report = home.place(assembly.lineage.stages[COMPARISON].outputs("all")[0])
-        console.print(f"comparison: {report / 'index.html'}", soft_wrap=True)
+    print_results(console, home, lineage)
+    if "comparison_report" in summary.executed:
+        console.print(f"comparison: {home.place(report('comparison_report')) / 'index.html'}", soft_wrap=True)
 
 
-def print_results(console: Console, assembly: Assembly) -> None:
+def print_results(console: Console, home: Home, lineage: Lineage) -> None:
     """The benchmark table (percent within each threshold) and where the report lies, as far as they are there."""
-    home, lineage = assembly.home, assembly.lineage
     titles = {name: method.title for name, method in METHODS.items()} | {"oracle": "Oracle (better of the two)"}
     for name in lineage.profile.benchmarks:
-        scores = lineage.stages["benchmark_scores"].outputs(name)[0]
+        scores = table("scores", name)
         if home.stored(scores) is None:
             continue
         rows = home.examined(scores).to_pylist()
@@ -131,6 +136,6 @@ def print_results(console: Console, assembly: Assembly) -> None:
             values = [f"{100 * row['accuracy']:.1f}" for row in mine]
             shown.add_row(titles.get(method, method), *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
         console.print(shown)
-    report = lineage.stages["benchmark_report"].outputs("all")[0]
-    if home.stored(report) is not None:
-        console.print(f"report: {home.place(report) / 'index.html'}", soft_wrap=True)
+    written = report("benchmark_report")
+    if home.stored(written) is not None:
+        console.print(f"report: {home.place(written) / 'index.html'}", soft_wrap=True)

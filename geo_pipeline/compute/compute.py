@@ -60,6 +60,10 @@ class Compute(Protocol):
 
     config: ComputeConfig
 
+    def configured(self, config: ComputeConfig) -> "Compute":
+        """The same machines, used in another way."""
+        ...
+
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """Do the job for every key; each key with its notes as soon as it is done, in any order.
 

@@ -22,6 +22,10 @@ class InProcessCompute:
     ) -> None:
         return None
 
+    def configured(self, config: ComputeConfig) -> "InProcessCompute":
+        """See Compute."""
+        return InProcessCompute(config)
+
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. Keys are done in their order."""
         if keys:

@@ -37,6 +37,7 @@ class RayCompute:
     def __init__(self, config: ComputeConfig) -> None:
         self.config = config
         self._started = False
+        self._shared: RayCompute | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +54,12 @@ class RayCompute:
 
             ray.shutdown()
             self._started = False
+
+    def configured(self, config: ComputeConfig) -> "RayCompute":
+        """See Compute. Both share one Ray, which the first starts and closes."""
+        twin = RayCompute(config)
+        twin._shared = self
+        return twin
 
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. At most `actors` workers (`cpu_actors` on CPUs); each opens the job once and ends with the call.
@@ -75,6 +82,9 @@ class RayCompute:
         return train_on_ray(loop, kwargs, report, workers or self.config.train_workers, self.config)
 
     def _start(self) -> None:
+        if self._shared is not None:
+            self._shared._start()
+            return
         if self._started:
             return
         address = os.environ.get("RAY_ADDRESS") or self.config.address

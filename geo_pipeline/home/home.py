@@ -28,6 +28,8 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
 
 LOG = logging.getLogger(__name__)
+FORMAT = 1
+"""The format of stored tables, manifests and markers, counted in every code version: raise it when bytes change."""
 MARKER = "fingerprint.json"
 RESUME_FOLDER = "last"
 LOGS_FOLDER = "tensorboard"
@@ -85,7 +87,7 @@ class Home:
     def building_place(self, artifact: Artifact, fingerprint: str) -> Path:
         """The folder in which a checkpoint or report is being made; it survives a kill, so training resumes there."""
         name = artifact.name if artifact.key == ALL else f"{artifact.name}-{artifact.key}"
-        return self.root / "building" / f"{name}-{fingerprint[:16]}"
+        return self.root / "building" / f"{name}-{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
     # What is there
 

@@ -12,9 +12,7 @@ import pyarrow as pa
 
 from geo_pipeline.home.artifact import ALL, table
 from geo_pipeline.home.home import Home, MissingArtifactError
-from geo_pipeline.home.joining import with_column
 
-GALLERY_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
 ProfileT = TypeVar("ProfileT")
 
 
@@ -25,9 +23,11 @@ class HomeReads(Generic[ProfileT]):
         self.home = home
         self.profile = profile
 
-    def table(self, name: str, key: str = ALL, columns: Sequence[str] | None = None) -> pa.Table:
-        """One key of a table, all columns (checked against the contract) or some."""
-        return self.home.read_table(name, key, columns)
+    def table(
+        self, name: str, key: str = ALL, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None
+    ) -> pa.Table:
+        """One key of a table: all columns (checked against the contract) or some, all rows or those of some images."""
+        return self.home.read_table(name, key, columns, ids)
 
     def path(self, name: str, key: str = ALL) -> Path:
         """The file of one key of a table, for a loop that reads it itself."""
@@ -68,20 +68,3 @@ class HomeReads(Generic[ProfileT]):
     def listed_paths(self, manifest_name: str, table_name: str) -> list[Path]:
         """The files of a table that a manifest lists."""
         return [self.path(table_name, key) for key in self.listed(manifest_name, table_name)]
-
-    def reference_features(self) -> pa.Table:
-        """The reference gallery: image_id, author, lat_deg, lon_deg, sha256, phash, feature."""
-        parts = []
-        self.listed("reference_gallery", "images")
-        for key in self.listed("reference_gallery", "features"):
-            images = self.table("images", key, GALLERY_COLUMNS)
-            parts.append(with_column(images, self.table("features", key), "feature"))
-        return pa.concat_tables(parts).combine_chunks()
-
-    def reference_images(self, image_ids: Sequence[str]) -> pa.Table:
-        """image_id and jpeg of some reference images."""
-        parts = [
-            self.home.read_table("images", key, ["image_id", "jpeg"], ids=image_ids)
-            for key in self.listed("image_manifest", "images")
-        ]
-        return pa.concat_tables(parts)

@@ -4,6 +4,7 @@ Reading the source belongs to its own module, who is refused to `admission`, the
 the shards to `shard_plan`, the pixels to `ingest`.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -94,6 +95,16 @@ class Catalogue:
         """How many records of one shard are refused, by reason."""
         return self.judged.counts(self._rows(key, admitted=False))
 
+    def version(self, key: str) -> str:
+        """A digest (32 hex digits) of everything that one shard holds, kept and refused."""
+        hasher = hashlib.sha256()
+        for rows in (self.kept(key), self.refused(key)):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, rows.schema) as writer:
+                writer.write_table(rows.combine_chunks())
+            hasher.update(sink.getvalue())
+        return hasher.hexdigest()[:32]
+
     @cached_property
     def _position(self) -> np.ndarray:
         """For each row its position among the admitted ones."""
@@ -173,3 +184,12 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
         f"{columns['locator'][0].as_py()}: {judged.reasons[judged.code[0]]}, {detail} Expected images with a latitude "
         "and a longitude, in EXIF or in a metadata file (--metadata)."
     )
+
+
+def shard_notes(catalogue: Catalogue, key: str) -> dict[str, object]:
+    """How many photographs of a shard each set has, and how many were rejected, in all and by reason."""
+    kept = catalogue.kept(key)
+    sets = pa.table({"set": kept["set_name"]}).group_by("set").aggregate([([], "count_all")]).sort_by("set").to_pylist()
+    notes: dict[str, object] = {f"set {row['set']}": row["count_all"] for row in sets}
+    notes["rejected"] = catalogue.refused(key).num_rows
+    return notes | {f"rejected: {reason}": count for reason, count in catalogue.reasons(key).items()}

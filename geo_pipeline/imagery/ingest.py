@@ -4,6 +4,7 @@ A worker maps batches of rows wherever it runs (compute); `decoded` puts a shard
 What makes an image canonical belongs to `decode`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -142,3 +143,15 @@ def decode_shard(
     """`decoded` for some rows of the catalogue, all in this process and at once."""
     rows = in_reading_order(catalogue.select(list(CARRIED)))
     return decoded([DecodeWorker(source, shorter_side, quality)(rows)], rows["image_id"])
+
+
+def decoded_tables(rows: pa.Table, parts: list[pa.Table]) -> dict[str, pa.Table]:
+    """The tables of one shard by name, from the rows of its catalogue and a worker's results. See `decoded`."""
+    images, quarantine = decoded(parts, rows["image_id"])
+    return {"images": images, "quarantine": quarantine}
+
+
+def rejections(tables: Mapping[str, pa.Table]) -> Mapping[str, object]:
+    """How many photographs of a shard were rejected, in all and by reason."""
+    refused = Counter(tables["quarantine"]["reason"].to_pylist())
+    return {"rejected": refused.total()} | {f"rejected: {reason}": count for reason, count in sorted(refused.items())}

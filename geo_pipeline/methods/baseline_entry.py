@@ -4,43 +4,48 @@ The entries stand one file per baseline beside this one; what they compute belon
 """
 
 from collections.abc import Callable, Mapping
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from geo_pipeline.baselines.registry import entry
-from geo_pipeline.home.joining import with_column
-from geo_pipeline.methods.method import Method, Paradigm, Reads
+from geo_pipeline.methods.method import Kind, Method, Reads
+from geo_pipeline.methods.photographs import photographs, photographs_and_maps
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
+if TYPE_CHECKING:
+    from geo_pipeline.baselines.worker import BaselinePredictor
 
-def baseline_methods(name: str, title: str, paradigm: Paradigm, idea: str, without: str) -> tuple[Method, Method]:
+
+def baseline_methods(name: str, title: str, kind: Kind, idea: str, without: str) -> tuple[Method, Method]:
     """The method and its twin without the idea; `idea` and `without` say in one sentence how each answers."""
-    return _method(name, name, title, paradigm, idea), _method(
-        name, f"{name}{WITHOUT_IDEA}", f"{title}, without its idea", paradigm, without, class_maps=False
+    return _method(name, name, title, kind, idea), _method(
+        name, f"{name}{WITHOUT_IDEA}", f"{title}, without its idea", kind, without, class_maps=False
     )
 
 
-def _method(
-    baseline: str, name: str, title: str, paradigm: Paradigm, description: str, class_maps: bool = True
-) -> Method:
+def _method(baseline: str, name: str, title: str, kind: Kind, description: str, class_maps: bool = True) -> Method:
     with_maps = class_maps and entry(baseline).class_maps
     checkpoint = f"{name}_checkpoint"
     return Method(
         name=name,
         title=title,
-        paradigm=paradigm,
+        kind=kind,
         description=description,
-        asset=f"{name}_predictions",
-        upstream=(checkpoint, "images", "segmentations") if with_maps else (checkpoint, "images"),
-        implementation="geo_pipeline.baselines.worker:BaselinePredictor",
-        queries=_photographs_and_maps if with_maps else _photographs,
+        asset="baseline_predictions",
+        upstream=("baseline_checkpoints", "images", "segmentations")[: 3 if with_maps else 2],
+        worker=_worker,
+        queries=photographs_and_maps if with_maps else photographs,
         arguments=_arguments_of(name, checkpoint),
-        rooms=("baselines", "geosurge", "earth", "imagery.crops", "imagery.decode", "sample_world.ade20k"),
         settings=lambda profile: profile.inference,
         remote=True,
         query_sets="benchmarks",
         baseline=baseline,
     )
+
+
+def _worker() -> "type[BaselinePredictor]":
+    from geo_pipeline.baselines.worker import BaselinePredictor
+
+    return BaselinePredictor
 
 
 def _arguments_of(name: str, checkpoint: str) -> Callable[[Reads], Mapping[str, object]]:
@@ -49,12 +54,3 @@ def _arguments_of(name: str, checkpoint: str) -> Callable[[Reads], Mapping[str, 
         "method": name,
         "inference": reads.profile.inference,
     }
-
-
-def _photographs(reads: Reads, query_set: str) -> pa.Table:
-    return reads.table("images", query_set, ["image_id", "jpeg"])
-
-
-def _photographs_and_maps(reads: Reads, query_set: str) -> pa.Table:
-    maps = reads.table("segmentations", query_set, ["image_id", "class_map_png"])
-    return with_column(_photographs(reads, query_set), maps, "class_map_png")

@@ -46,19 +46,22 @@ def _arguments(reads: Reads) -> Mapping[str, object]:
     return {"geocells": reads.table("geocells")}
 
 
+def _worker() -> type[DensestCell]:
+    return DensestCell
+
+
 DENSEST_CELL = Method(
     name="densest_cell",
     title="Densest cell",
-    paradigm="guess",
+    kind="guess",
     description=(
         "The place where most training photographs were taken, as the answer to every query: the guess that "
         "any method must beat."
     ),
     asset="densest_cell_predictions",
     upstream=("geocells", "images"),
-    implementation="geo_pipeline.methods.densest_cell:DensestCell",
+    worker=_worker,
     queries=_queries,
     arguments=_arguments,
-    rooms=("methods.densest_cell",),
     settings=lambda profile: None,
 )

@@ -9,14 +9,15 @@ for must be what `upstream` declares; a test compares the two.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 
-Paradigm = Literal["guess", "cells", "retrieval", "generation", "router"]
+Kind = Literal["guess", "cells", "retrieval", "generation", "router"]
+"""What a method answers with; the two paradigms of GeoRouter are `retrieval` and `generation`."""
 QuerySets = Literal["all", "benchmarks"]
 
 
@@ -46,20 +47,18 @@ class Reads(Protocol):
         """The folder of a checkpoint asset."""
         ...
 
-    def table(self, name: str, key: str = "all", columns: Sequence[str] | None = None) -> pa.Table:
-        """One key of a table."""
+    def table(
+        self, name: str, key: str = "all", columns: Sequence[str] | None = None, ids: Sequence[str] | None = None
+    ) -> pa.Table:
+        """One key of a table: all columns and rows, or some columns, or the rows of some image ids."""
         ...
 
     def predictions(self, method: str, query_set: str) -> pa.Table:
         """Another method's answers to a query set."""
         ...
 
-    def reference_features(self) -> pa.Table:
-        """The reference gallery: image_id, author, lat_deg, lon_deg, sha256, phash, feature."""
-        ...
-
-    def reference_images(self, image_ids: Sequence[str]) -> pa.Table:
-        """image_id and jpeg of some reference images."""
+    def listed(self, manifest_name: str, table_name: str) -> list[str]:
+        """The keys of a table that a manifest lists."""
         ...
 
 
@@ -69,25 +68,24 @@ class Method:
 
     - `asset`: the Dagster asset of its predictions; `upstream`: the assets it reads, the ones keyed by query set
       included.
-    - `implementation`: `module:Class`, imported by the worker; `remote`: whether it runs on Ray (a network) or beside
-      the driver.
+    - `worker()`: the class that answers, imported when it is asked for; `remote`: whether it runs on Ray (a network) or
+      beside the driver.
     - `queries(reads, query_set)`: the table that the implementation is called with; `arguments(reads)`: its
       constructor's arguments.
-    - `rooms`: modules whose code makes its answers; `settings(profile)`: the configuration that they depend on.
+    - `settings(profile)`: the configuration that its answers depend on.
     - `query_sets`: `all` also answers the router's training queries. `variant`: a router's prompt variant, else None.
     - `baseline`: the name of the baseline (`baselines.registry`) that it trains and answers with, else None.
     """
 
     name: str
     title: str
-    paradigm: Paradigm
+    kind: Kind
     description: str
     asset: str
     upstream: tuple[str, ...]
-    implementation: str
+    worker: Callable[[], Callable[..., Any]]
     queries: Callable[[Reads, str], pa.Table]
     arguments: Callable[[Reads], Mapping[str, object]]
-    rooms: tuple[str, ...]
     settings: Callable[[Settings], object]
     remote: bool = False
     query_sets: QuerySets = "all"
@@ -97,4 +95,4 @@ class Method:
     @property
     def checkpoint(self) -> str | None:
         """The asset of a router's or baseline's own checkpoint; None for methods that train nothing of their own."""
-        return f"{self.name}_checkpoint" if self.paradigm == "router" or self.baseline else None
+        return f"{self.name}_checkpoint" if self.kind == "router" or self.baseline else None

@@ -4,11 +4,16 @@ The coordinate of the best reference photograph, with the K best as candidates.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from geo_pipeline.home.joining import with_column
+from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method, Reads
+from geo_pipeline.methods.photographs import reference_features
+
+if TYPE_CHECKING:
+    from geo_pipeline.geosurge.retrieval import RetrievalPredictor
 
 IDENTITY = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
 
@@ -21,23 +26,28 @@ def _arguments(reads: Reads) -> Mapping[str, object]:
     return {
         "checkpoint_dir": reads.checkpoint("geosurge_checkpoint"),
         "inference": reads.profile.inference,
-        "gallery": reads.reference_features(),
+        "gallery": reference_features(reads),
     }
+
+
+def _worker() -> "type[RetrievalPredictor]":
+    from geo_pipeline.geosurge.retrieval import RetrievalPredictor
+
+    return RetrievalPredictor
 
 
 RETRIEVAL = Method(
     name="retrieval",
     title="Retrieval (best reference)",
-    paradigm="retrieval",
+    kind="retrieval",
     description=(
         "The retrieval paradigm's answer: the coordinate of the reference photograph that fits best by cell "
         "and by look, with its K candidates."
     ),
     asset="retrieval_predictions",
     upstream=("geosurge_checkpoint", "reference_gallery", "images", "features"),
-    implementation="geo_pipeline.geosurge.retrieval:RetrievalPredictor",
+    worker=_worker,
     queries=_queries,
     arguments=_arguments,
-    rooms=("geosurge", "earth"),
     settings=lambda profile: profile.inference,
 )

@@ -1,13 +1,18 @@
 """GeoRouter and its two blind twins: the coordinate of whichever paradigm the router chooses for the query.
 
-`router_queries` builds what a router sees of a query; `geo-pipeline locate` uses it too.
+`router_inputs` builds what a router sees of a query; `geo-pipeline locate` uses it too.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from geo_pipeline.methods.method import Method, Reads, Settings
+from geo_pipeline.methods.photographs import reference_images
+
+if TYPE_CHECKING:
+    from geo_pipeline.georouter.worker import RouterPredictor
 
 CANDIDATES = ("candidate_lats_deg", "candidate_lons_deg")
 ANSWER = ("lat_deg", "lon_deg", "failure")
@@ -49,11 +54,17 @@ def top_references(retrieval: pa.Table) -> list[str]:
 def _queries(reads: Reads, query_set: str) -> pa.Table:
     retrieval, generation = reads.predictions("retrieval", query_set), reads.predictions("generation", query_set)
     images = reads.table("images", query_set, ["image_id", "jpeg"])
-    return router_inputs(images, retrieval, generation, reads.reference_images(top_references(retrieval)))
+    return router_inputs(images, retrieval, generation, reference_images(reads, top_references(retrieval)))
 
 
 def _arguments_of(name: str) -> Callable[[Reads], Mapping[str, object]]:
     return lambda reads: {"checkpoint_dir": reads.checkpoint(f"{name}_checkpoint"), "method": name}
+
+
+def _worker() -> "type[RouterPredictor]":
+    from geo_pipeline.georouter.worker import RouterPredictor
+
+    return RouterPredictor
 
 
 def _settings(profile: Settings) -> object:
@@ -64,14 +75,13 @@ def _router(name: str, title: str, asset: str, variant: str, description: str) -
     return Method(
         name=name,
         title=title,
-        paradigm="router",
+        kind="router",
         description=description,
         asset=asset,
         upstream=(f"{name}_checkpoint", "images", "image_manifest", "retrieval_predictions", "generation_predictions"),
-        implementation="geo_pipeline.georouter.worker:RouterPredictor",
+        worker=_worker,
         queries=_queries,
         arguments=_arguments_of(name),
-        rooms=("georouter", "lvlm", "routing", "methods.router"),
         settings=_settings,
         remote=True,
         query_sets="benchmarks",

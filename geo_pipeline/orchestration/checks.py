@@ -1,189 +1,150 @@
-"""The blocking asset checks.
+"""The blocking asset checks: every table keeps its contract, few photographs are rejected, benchmarks are complete.
 
-Every table keeps its contract, few photographs are rejected (of all shards together, and never all of one shard),
-benchmarks have their number of images.
-
-The contract is enforced on write and read as well (storage.py); a check shows it in the UI and stops what is
-downstream in the same run.
+The contract is enforced whenever a table is written or read; its check shows that in the UI. The checks of counts look
+at the ends of files only, so they are asked again before what depends on them is made.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
-from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.stage import Stage
+from geo_pipeline.orchestration.recipe import Asset
 
 CONTRACT = "contract"
 REJECTED = "few_rejected"
 COUNT = "expected_count"
 FEW = 10
 """So many photographs of a reference shard may all be rejected: where shards hold a handful, chance does that."""
+DESCRIPTIONS = {
+    REJECTED: "No more photographs are rejected than the profile allows, and never all of a shard.",
+    COUNT: "A benchmark with a published protocol has exactly its number of images.",
+}
+Problem = Callable[[Lineage, Asset, Home], str]
 
 
 class CheckFailedError(RuntimeError):
     """A blocking asset check failed; the message says which and why."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found for one key: how much it looked at, and what is wrong (empty: nothing).
-
-    `overall` says what is wrong with all keys of the asset together; it is asked once, when all of a run are made.
-    """
-
-    check: str
-    looked_at: int
-    problem: str = ""
-    overall: Callable[[], str] | None = None
-
-
-def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
-    """The checks of a stage."""
-    tables = [artifact.name for artifact in stage.outputs(stage.keys[0]) if artifact.kind == "table"]
-    specs = []
-    if tables:
-        words = f"Every row of {' and '.join(tables)} keeps its contract (data_contracts/)."
-        specs.append(dg.AssetCheckSpec(CONTRACT, asset=stage.name, description=words, blocking=True))
-    if "quarantine" in tables:
-        words = "No more photographs are rejected than the profile allows."
-        specs.append(dg.AssetCheckSpec(REJECTED, asset=stage.name, description=words, blocking=True))
-    if "catalogue" in tables:
-        words = "A benchmark with a published protocol has exactly its number of photographs."
-        specs.append(dg.AssetCheckSpec(COUNT, asset=stage.name, description=words, blocking=True))
-    if "scores" in tables:
-        words = "A benchmark with a published protocol has exactly its number of scored images."
-        specs.append(dg.AssetCheckSpec(COUNT, asset=stage.name, description=words, blocking=True))
-    return specs
-
-
-def examine(lineage: Lineage, stage: Stage, home: Home, key: str, just_written: bool = False) -> list[Finding]:
-    """Run a stage's checks on what the home holds for one key.
-
-    What was just written has passed its contract on the way and is not read again.
-    """
-    rows = _rows(stage, home, key)
-    if not rows:
+def contract_spec(asset: Asset) -> list[dg.AssetCheckSpec]:
+    """The check of an asset's tables; none for an asset without a table."""
+    names = _tables(asset)
+    if not names:
         return []
-    problems = "" if just_written else _contract_problems(stage, home, key)
-    return [Finding(CONTRACT, sum(rows.values()), problems), *_counted(lineage, stage, home, key, rows)]
+    words = f"Every row of {' and '.join(names)} keeps its contract (data_contracts/)."
+    return [dg.AssetCheckSpec(CONTRACT, asset=asset.name, description=words, blocking=True)]
 
 
-def refuse_failed(lineage: Lineage, stage: Stage, home: Home) -> None:
-    """Raise CheckFailedError where an up-to-date stage fails a check of its counts.
+def contract_result(asset: Asset, home: Home, keys: Sequence[str]) -> list[dg.AssetCheckResult]:
+    """The result for keys that were written, each through its contract; no table is read again."""
+    if not _tables(asset):
+        return []
+    found = [home.stored(each) for key in keys for each in asset.outputs(key) if each.kind == "table"]
+    counts = {"rows": sum(each.rows for each in found if each), "shards": len(keys)}
+    return [dg.AssetCheckResult(passed=True, check_name=CONTRACT, asset_key=asset.name, metadata=counts)]
+
+
+def broken_contract(asset: Asset, problem: Exception) -> dg.AssetCheckResult:
+    """The result where a table broke its contract and was not written."""
+    return dg.AssetCheckResult(passed=False, check_name=CONTRACT, asset_key=asset.name, description=str(problem))
+
+
+def count_checks(lineage: Lineage) -> list[dg.AssetChecksDefinition]:
+    """The checks of counts of all assets."""
+    return [
+        _count_check(lineage, asset, name, problem)
+        for asset in lineage.assets.values()
+        for name, problem in _counts_of(asset).items()
+    ]
+
+
+def refuse_failed(lineage: Lineage, asset: Asset, home: Home) -> None:
+    """Raise CheckFailedError where an asset's counts are wrong.
 
     A run that such a check stopped has left its tables in the home; the next one must not walk on past them.
     """
-    wrong: list[str] = []
-    overall: dict[str, Callable[[], str]] = {}
-    for key in stage.keys if len(check_specs(stage)) > 1 else ():
-        for finding in _counted(lineage, stage, home, key, _rows(stage, home, key)):
-            wrong += [f"{key}: {finding.problem}"] if finding.problem else []
-            overall |= {finding.check: finding.overall} if finding.overall else {}
-    wrong += [problem for problem in (asked() for asked in overall.values()) if problem]
-    if wrong:
-        raise CheckFailedError(f"an asset check failed: {stage.name}: {'; '.join(wrong)}")
+    wrong = {name: problem(lineage, asset, home) for name, problem in _counts_of(asset).items()}
+    lines = [f"{asset.name} {name}: {words}" for name, words in wrong.items() if words]
+    if lines:
+        raise CheckFailedError(f"an asset check failed: {'; '.join(lines)}")
 
 
-def _rows(stage: Stage, home: Home, key: str) -> dict[str, int]:
-    """Rows of each table of a key, from the files' ends."""
-    stored = {each.name: home.stored(each) for each in stage.outputs(key) if each.kind == "table"}
-    return {name: found.rows if found else 0 for name, found in stored.items()}
+def _count_check(lineage: Lineage, asset: Asset, name: str, problem: Problem) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset.name, name=name, description=DESCRIPTIONS[name], blocking=True)
+    def check(home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+        words = problem(lineage, asset, home)
+        return dg.AssetCheckResult(passed=not words, description=words or None)
+
+    return check
 
 
-def _counted(lineage: Lineage, stage: Stage, home: Home, key: str, rows: Mapping[str, int]) -> list[Finding]:
-    """The findings that need no more than counts."""
-    findings = []
-    if "quarantine" in rows:
-        kept, rejected = _kept_and_rejected(rows)
-        whole = not kept and rejected > (0 if lineage.benchmark_of(key) else FEW)
-        problem = _all_rejected(key, rejected) if whole else ""
-        findings.append(Finding(REJECTED, kept + rejected, problem, partial(_too_many_rejected, lineage, stage, home)))
-    if "catalogue" in rows and lineage.benchmark_of(key):
-        findings.append(Finding(COUNT, rows["catalogue"], overall=partial(_incomplete, lineage, stage, home)))
-    if "scores" in rows:
-        counts = home.examined_column("scores", key, "count")
-        found = int(str(counts[0])) if counts else 0
-        findings.append(Finding(COUNT, found, _miscounted(lineage, key, found, "scored images")))
-    return findings
+def _counts_of(asset: Asset) -> Mapping[str, Problem]:
+    names = _tables(asset)
+    found: dict[str, Problem] = {}
+    if "quarantine" in names:
+        found[REJECTED] = _rejected
+    if "catalogue" in names:
+        found[COUNT] = _photographs
+    if asset.name == "benchmark_scores":
+        found[COUNT] = _scored
+    return found
 
 
-def results(stage: Stage, findings: Mapping[str, Sequence[Finding]]) -> Iterator[dg.AssetCheckResult]:
-    """One Dagster result per check over all keys of the run.
+def _tables(asset: Asset) -> list[str]:
+    return [artifact.name for artifact in asset.outputs(asset.keys[0]) if artifact.kind == "table"]
 
-    Raises CheckFailedError after the last one where a check failed: Dagster's own error only names the checks.
-    """
-    failed = []
-    for spec in check_specs(stage):
-        mine = [(key, finding) for key, found in findings.items() for finding in found if finding.check == spec.name]
-        wrong = [f"{key}: {finding.problem}" for key, finding in mine if finding.problem]
-        overall = next((finding.overall for _, finding in mine if finding.overall is not None), None)
-        wrong += [problem for problem in (overall() if overall else "",) if problem]
-        yield dg.AssetCheckResult(
-            passed=not wrong,
-            check_name=spec.name,
-            asset_key=stage.name,
-            description="; ".join(wrong) or None,
-            metadata={"rows": sum(finding.looked_at for _, finding in mine), "shards": len(mine)},
+
+def _rejected(lineage: Lineage, asset: Asset, home: Home) -> str:
+    """What is wrong with the rejected photographs of all keys; row counts are read from the files' ends."""
+    problems, kept_sum, rejected_sum = [], 0, 0
+    for key in asset.keys:
+        rows = _rows(asset, home, key)
+        kept, rejected = sum(count for name, count in rows.items() if name != "quarantine"), rows["quarantine"]
+        kept_sum, rejected_sum = kept_sum + kept, rejected_sum + rejected
+        if not kept and rejected > (0 if lineage.benchmark_of(key) else FEW):
+            problems.append(
+                f"{key}: all {rejected} photographs are rejected, expected some that can be used; see the table "
+                'quarantine (`geo-pipeline sql "select reason, count(*) from quarantine group by 1"`) and correct what '
+                f"feeds {key}"
+            )
+    allowed = lineage.profile.max_rejected_share
+    if rejected_sum > allowed * (kept_sum + rejected_sum):
+        share = rejected_sum / (kept_sum + rejected_sum)
+        problems.append(
+            f"{rejected_sum:,} of {kept_sum + rejected_sum:,} photographs are rejected ({share:.1%}), expected "
+            f"at most {allowed:.1%}; see the table quarantine for the reasons, then correct the photographs or their "
+            "metadata, or allow more (--max-rejected)"
         )
-        failed += [f"{stage.name} {spec.name}: {'; '.join(wrong)}"] if wrong else []
-    if failed:
-        raise CheckFailedError(f"an asset check failed: {'; '.join(failed)}")
-
-
-def _contract_problems(stage: Stage, home: Home, key: str) -> str:
-    problems = []
-    for artifact in stage.outputs(key):
-        if artifact.kind == "table":
-            found = load(artifact.name).problems(home.examined(artifact))
-            problems += [f"{artifact.label()}: {problem}" for problem in found]
     return "; ".join(problems)
 
 
-def _kept_and_rejected(rows: Mapping[str, int]) -> tuple[int, int]:
-    return sum(count for name, count in rows.items() if name != "quarantine"), rows["quarantine"]
+def _rows(asset: Asset, home: Home, key: str) -> dict[str, int]:
+    stored = {each.name: home.stored(each) for each in asset.outputs(key) if each.kind == "table"}
+    return {name: found.rows if found else 0 for name, found in stored.items()}
 
 
-def _all_rejected(key: str, rejected: int) -> str:
-    return (
-        f"all {rejected} photographs are rejected, expected some that can be used; see the table quarantine "
-        f'(`geo-pipeline sql "select reason, count(*) from quarantine group by 1"`) and correct what feeds {key}'
-    )
-
-
-def _too_many_rejected(lineage: Lineage, stage: Stage, home: Home) -> str:
-    """What is wrong with the rejected share of all keys of a stage; row counts are read from the files' ends."""
-    kept = rejected = 0
-    for key in stage.keys:
-        for artifact in stage.outputs(key):
-            stored = home.stored(artifact) if artifact.kind == "table" else None
-            count = stored.rows if stored else 0
-            kept, rejected = (kept, rejected + count) if artifact.name == "quarantine" else (kept + count, rejected)
-    allowed = lineage.profile.max_rejected_share
-    if rejected <= allowed * (kept + rejected):
-        return ""
-    return (
-        f"{rejected:,} of {kept + rejected:,} photographs are rejected ({rejected / (kept + rejected):.1%}), expected "
-        f"at most {allowed:.1%}; see the table quarantine for the reasons, then correct the photographs or their "
-        "metadata, or allow more (--max-rejected)"
-    )
-
-
-def _incomplete(lineage: Lineage, stage: Stage, home: Home) -> str:
+def _photographs(lineage: Lineage, asset: Asset, home: Home) -> str:
     """What is wrong with the number of photographs of a benchmark all of whose shards are there."""
     counts: dict[str, list[int | None]] = {}
-    for key in stage.keys:
+    for key in asset.keys:
         name = lineage.benchmark_of(key)
         if name is not None:
             stored = home.stored(table("catalogue", key))
             counts.setdefault(name, []).append(stored.rows if stored else None)
     whole = {name: [rows for rows in found if rows is not None] for name, found in counts.items() if None not in found}
     problems = [_miscounted(lineage, name, sum(rows), "photographs") for name, rows in whole.items()]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _scored(lineage: Lineage, asset: Asset, home: Home) -> str:
+    problems = []
+    for key in asset.keys:
+        if home.stored(table("scores", key)) is not None:
+            counts = home.examined_column("scores", key, "count")
+            problems.append(_miscounted(lineage, key, int(str(counts[0])) if counts else 0, "scored images"))
     return "; ".join(problem for problem in problems if problem)
 
 

@@ -6,7 +6,7 @@ Row counts, notes, and previews as Markdown with embedded pictures.
 import base64
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,13 +14,19 @@ import pyarrow as pa
 from PIL import Image
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.stage import Made, Stage
+from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.profiles.profile import Profile
 
 THUMBNAIL_PX = 96
 SHOWN = 8
 MAP_SIZE = (720, 360)
-COUNTED = {"table": "rows", "manifest": "shards listed", "checkpoint": "files", "report": "files"}
+COUNTED = {
+    "table": "rows",
+    "manifest": "shards listed",
+    "checkpoint": "files",
+    "report": "files",
+    "observation": "shards",
+}
 """What is counted of an artifact, by its kind."""
 PAGES = (
     ("report", "report", "index.html"),
@@ -30,32 +36,51 @@ PAGES = (
 """Pages that a folder may hold: its kind, what the UI calls the page, its file."""
 
 
-def event_metadata(profile: Profile, stage: Stage, home: Home, made: Made, rows: int, reused: bool) -> dict[str, Any]:
+def event_metadata(
+    profile: Profile, asset: Asset, home: Home, key: str, notes: Mapping[str, object], rows: int
+) -> dict[str, Any]:
     """The metadata of one materialization event."""
-    main = stage.outputs(made.key)[0]
+    main = asset.outputs(key)[0]
     counted = "dagster/row_count" if main.kind == "table" else COUNTED[main.kind]
-    metadata: dict[str, Any] = {counted: rows, "reused": dg.MetadataValue.bool(reused)}
-    for name, value in made.notes.items():
+    metadata: dict[str, Any] = {counted: rows}
+    for name, value in notes.items():
         if isinstance(value, bool | int | float | str):
             metadata[name] = value
-    preview = _preview(stage, home, made.key)
+    preview = _preview(asset, home, key)
     if preview:
         metadata["preview"] = dg.MetadataValue.md(preview)
-    metadata["place"] = dg.MetadataValue.path(str(home.place(main).relative_to(home.root)))
+    file = home.place(main)
+    metadata["path"] = dg.MetadataValue.path(str(file.relative_to(home.root)))
     for kind, label, page in PAGES:
-        if main.kind == kind and (home.place(main) / page).is_file():
-            metadata[label] = dg.MetadataValue.path(str(home.place(main) / page))
+        if main.kind == kind and (file / page).is_file():
+            metadata[label] = dg.MetadataValue.path(str(file / page))
     return metadata
 
 
-def _preview(stage: Stage, home: Home, key: str) -> str:
+def _preview(asset: Asset, home: Home, key: str) -> str:
     shown = []
-    for artifact in stage.outputs(key):
+    for artifact in asset.outputs(key):
         if artifact.kind == "table" and artifact.name in _PICTURES:
             shown.append(_pictures(home.first_rows(artifact, SHOWN), _PICTURES[artifact.name]))
         elif artifact.kind == "table" and artifact.name in _PREVIEWS:
             shown.append(_PREVIEWS[artifact.name](home.examined(artifact)))
+        elif artifact.kind == "report":
+            shown += _report_preview(asset, home)
     return "\n\n".join(part for part in shown if part)
+
+
+def _report_preview(asset: Asset, home: Home) -> list[str]:
+    """The report's scores, and where the answers of its best method lie, benchmark by benchmark."""
+    shown = []
+    scores = [read.artifact for read in asset.inputs(asset.keys[0]) if read.artifact.name == "scores"]
+    for artifact in scores:
+        rows = home.examined(artifact)
+        shown += [f"**{artifact.key}**", score_table(rows)]
+    judged = [read.artifact for read in asset.inputs(asset.keys[0]) if read.artifact.name == "judged"]
+    if judged:
+        rows = pa.concat_tables([home.examined(artifact) for artifact in judged])
+        shown.append(_map_of(rows))
+    return shown
 
 
 def score_table(scores: pa.Table) -> str:
@@ -156,7 +181,8 @@ def world_map(lats_deg: Sequence[float | None], lons_deg: Sequence[float | None]
     return picture
 
 
-def _curve(rows: pa.Table) -> str:
+def curve_preview(rows: pa.Table) -> str:
+    """Loss by step as a picture, with what it came from and to."""
     width, height = 480, 200
     picture = Image.new("RGB", (width, height), (255, 255, 255))
     points = {
@@ -206,7 +232,7 @@ _PREVIEWS: dict[str, Callable[[pa.Table], str]] = {
     "duplicates": group_table,
     "geocells": _map_of,
     "predictions": _map_of,
-    "training_curves": _curve,
+    "training_curves": curve_preview,
     "scores": score_table,
 }
 """How a table is shown; a table with an entry neither here nor in _PICTURES has no preview."""

@@ -1,87 +1,96 @@
-"""The jobs of the UI, each named for a wish.
+"""The jobs of the UI: each brings some assets up to date, as `geo-pipeline run` does, and links the runs it starts.
 
-A job brings the assets of its wish up to date, as `geo-pipeline run` does.
-
-(An asset job cannot hold assets of different partitions; so a job is one op that executes what is stale in the same
-instance.)
+It fills a gap of Dagster, where an asset job cannot hold assets of different partitions definitions: a job is one op.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import dagster as dg
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.definition import RunControl
+from geo_pipeline.orchestration.bring_up_to_date import Wanted, bring_up_to_date, selected
 from geo_pipeline.orchestration.lineage import Lineage
 
-WEEKLY = "0 3 * * 1"
-COMPARISON = "comparison_report"
+
+@dataclass(frozen=True)
+class JobDeclaration:
+    """A job: what it is for, and the assets that it brings up to date, as a Dagster selection."""
+
+    name: str
+    description: str
+    selection: str
 
 
-def wishes(lineage: Lineage) -> dict[str, tuple[str, list[str]]]:
-    """For each job: what it is for, and the assets that it brings up to date."""
-    everyday = lineage.everyday
-    predictions = [name for name in everyday if name.endswith("_predictions")]
-    routers = [name for name in everyday if name.startswith("router") and name.endswith("_checkpoint")]
-    found = {
-        "rebuild_geosurge": (
-            "Train GeoSURGE again where its inputs, code or settings changed, and renew everything that depends on it.",
-            lineage.downstream(["geosurge_checkpoint"]),
-        ),
-        "rebuild_router": (
-            "Train the routers again where their inputs, code or settings changed, and renew what depends on them.",
-            lineage.downstream(["georouting_table", *routers]),
-        ),
-        "rebenchmark": (
-            "Renew predictions, scores and the report where they are stale; trains nothing.",
-            [*predictions, "benchmark_scores", "benchmark_report"],
-        ),
-    }
-    wanted = {job: (words, [name for name in names if name in everyday]) for job, (words, names) in found.items()}
-    if COMPARISON in lineage.stages:
-        words = (
-            "Train every baseline, with its idea and without, and every ablation of GeoSURGE where something changed, "
-            "score them, and renew the comparison report with all that it stands on."
-        )
-        wanted["compare"] = (words, list(lineage.stages))
-    return wanted
+JOBS = (
+    JobDeclaration(
+        "rebuild_geosurge",
+        "Train GeoSURGE again where its inputs, code or settings changed, and renew everything that depends on it.",
+        "geosurge_checkpoint+",
+    ),
+    JobDeclaration(
+        "rebuild_router",
+        "Train the routers again where their inputs, code or settings changed, and renew what depends on them.",
+        "georouting_table+",
+    ),
+    JobDeclaration(
+        "rebenchmark",
+        "Renew predictions, scores and the report where they are stale; trains nothing.",
+        'tag:"weekly"="yes"',
+    ),
+    JobDeclaration(
+        "compare",
+        "Train every baseline, with its idea and without, and every ablation of GeoSURGE where something changed, "
+        "score them, and renew the comparison report with all that it stands on.",
+        "+comparison_report",
+    ),
+)
 
 
-def build_jobs(lineage: Lineage, assets: list[dg.AssetsDefinition]) -> list[dg.JobDefinition]:
-    """All jobs of the code location."""
-    return [_job(name, words, wanted, lineage, assets) for name, (words, wanted) in wishes(lineage).items()]
+def build_jobs(lineage: Lineage, definitions: Callable[..., dg.Definitions]) -> list[dg.JobDefinition]:
+    """The jobs of a code location; `definitions` makes its assets anew with the resources of a job."""
+    found = [each for each in JOBS if each.name != "compare" or "comparison_report" in lineage.assets]
+    return [_job(each, lineage, definitions) for each in found]
 
 
-def weekly_rebenchmark() -> dg.ScheduleDefinition:
-    """Every Monday night; off until switched on in the UI."""
-    return dg.ScheduleDefinition(
-        name="weekly_rebenchmark",
-        job_name="rebenchmark",
-        cron_schedule=WEEKLY,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Renew the benchmark report every Monday at 03:00; off until it is switched on.",
+def chosen(declared: JobDeclaration, definitions: dg.Definitions, lineage: Lineage) -> Wanted:
+    """What a job brings up to date: the everyday keys of what it selects, and all keys where it compares."""
+    names = selected(definitions, lineage, declared.selection)
+    whole = declared.name == "compare"
+    assets = {name: lineage.assets[name].keys if whole else lineage.assets[name].everyday for name in names}
+    return Wanted({name: keys for name, keys in assets.items() if keys})
+
+
+def _job(declared: JobDeclaration, lineage: Lineage, definitions: Callable[..., dg.Definitions]) -> dg.JobDefinition:
+    @dg.op(
+        name=f"{declared.name}_assets",
+        description=declared.description,
+        required_resource_keys={"home", "compute", "progress"},
+        out=dg.Out(dg.Nothing),
     )
-
-
-def _job(
-    name: str, words: str, wanted: list[str], lineage: Lineage, assets: list[dg.AssetsDefinition]
-) -> dg.JobDefinition:
-    @dg.op(name=f"{name}_assets", description=words, required_resource_keys={"home", "compute", "control"})
     def bring_up(context: dg.OpExecutionContext) -> None:
-        from geo_pipeline.orchestration.runner import bring_up_to_date
-
         home: Home = context.resources.home
-        control: RunControl = context.resources.control
-        resources = {"home": home, "compute": context.resources.compute, "control": control}
-        inner = dg.Definitions(assets=assets, resources=resources, executor=dg.in_process_executor)
-        summary = bring_up_to_date(
-            inner, lineage, home, control, context.instance, " or ".join(f'key:"{asset}"' for asset in wanted)
+        inner = definitions(home, context.resources.compute, context.resources.progress)
+        tags = {"dagster/parent_run_id": context.run_id, "dagster/root_run_id": context.run_id, "job": declared.name}
+        what = chosen(declared, inner, lineage)
+        summary = bring_up_to_date(inner, lineage, home, context.instance, what, context.resources.progress, tags)
+        context.add_output_metadata(
+            {
+                "assets": dg.MetadataValue.md(", ".join(f"`{name}`" for name in what.assets)),
+                **{name: dg.MetadataValue.dagster_run(run) for name, run in summary.runs.items()},
+            }
         )
-        for asset, keys in summary.executed.items():
-            context.log.info(f"{asset}: {', '.join(keys)}")
+        for name, keys in summary.executed.items():
+            context.log.info(f"{name}: {', '.join(keys)} (run {summary.runs[name]})")
         if not summary.executed:
             context.log.info("nothing to do: everything is up to date")
 
-    @dg.job(name=name, description=words)
-    def wish() -> None:
+    @dg.job(
+        name=declared.name,
+        description=f"{declared.description} Assets: {declared.selection}",
+        metadata={"assets": dg.MetadataValue.text(declared.selection)},
+    )
+    def job() -> None:
         bring_up()
 
-    return wish
+    return job

@@ -5,6 +5,7 @@ imported when the source is opened.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +31,14 @@ class SourceSpec(Protocol):
         """What has to be there before a run and is not; one sentence each."""
         ...
 
+    def readers(self) -> tuple[Callable[..., Source], ...]:
+        """What opens it: code on which the list of photographs depends."""
+        ...
+
+    def drawn_by(self) -> tuple[Callable[..., Source], ...]:
+        """What draws its photographs; nothing where they lie in files, whose bytes the catalogue's stamps stand for."""
+        ...
+
 
 @dataclass(frozen=True)
 class PlanetSpec:
@@ -47,6 +56,16 @@ class PlanetSpec:
     def missing(self) -> list[str]:
         """Nothing: a planet is drawn."""
         return []
+
+    def readers(self) -> tuple[Callable[..., Source], ...]:
+        """What draws the planet."""
+        from geo_pipeline.sample_world.source import PlanetSource
+
+        return (PlanetSource,)
+
+    def drawn_by(self) -> tuple[Callable[..., Source], ...]:
+        """The same."""
+        return self.readers()
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,16 @@ class FilesSpec:
             lines.append(f"the metadata file {self.metadata} (give another with {metadata_option})")
         return lines
 
+    def readers(self) -> tuple[Callable[..., Source], ...]:
+        """What opens files of any kind."""
+        from geo_pipeline.imagery.opening import open_source
+
+        return (open_source,)
+
+    def drawn_by(self) -> tuple[Callable[..., Source], ...]:
+        """Nothing."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Part:
@@ -107,6 +136,16 @@ class CombinedSpec:
     def missing(self) -> list[str]:
         """What is missing of any part."""
         return [line for part in self.parts for line in part.spec.missing()]
+
+    def readers(self) -> tuple[Callable[..., Source], ...]:
+        """What opens the parts, and puts them together."""
+        from geo_pipeline.imagery.combined import CombinedSource
+
+        return (CombinedSource, *(reader for part in self.parts for reader in part.spec.readers()))
+
+    def drawn_by(self) -> tuple[Callable[..., Source], ...]:
+        """What draws the photographs of a part."""
+        return tuple(each for part in self.parts for each in part.spec.drawn_by())
 
 
 def files_spec(

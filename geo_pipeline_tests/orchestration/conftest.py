@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from geo_pipeline.orchestration.runner import sync_less
+from geo_pipeline.orchestration.dagster_home import sync_less
 from geo_pipeline_tests.orchestration.small_lineage import SmallRun
 
 NO_TELEMETRY = {"telemetry": {"enabled": False}}

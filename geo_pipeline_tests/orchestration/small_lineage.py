@@ -1,6 +1,6 @@
-"""A lineage of four real stages without networks: numbers per shard, a table per shard, a manifest, a sum over all.
+"""A lineage of four real assets without networks: numbers per shard, a table per shard, a manifest, a sum over all.
 
-The numbers lie outside the home and are read as one listing, as the catalogue reads its photographs.
+The numbers are settings of a shard, so that a changed one makes its shard stale.
 """
 
 from dataclasses import dataclass, field
@@ -8,21 +8,23 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pyarrow as pa
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
-from geo_pipeline.home.artifact import ALL, manifest, table
+from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.definition import RunControl, stage_asset
-from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.runner import bring_up_to_date
-from geo_pipeline.orchestration.stage import Made, Stage, manifest_stage, same_key, written_shards
-from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.recipe import asset, listing, tables
+from geo_pipeline.orchestration.partitions import every, same_shard, whole
 from geo_pipeline.profiles.sample import sample
 
 SHARDS = ("a", "b", "c", "d")
 
 
 class StoppedError(RuntimeError):
-    """The test stops a stage in the middle, as a kill would."""
+    """The test stops an asset in the middle, as a kill would."""
 
 
 class Doubler:
@@ -52,59 +54,76 @@ def curves(losses):
 
 @dataclass
 class World:
-    """What lies outside: the numbers of each shard, and how the stages behave."""
+    """What lies outside: the numbers of each shard, and how the assets behave."""
 
     numbers: dict = field(default_factory=lambda: {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [], "d": [5.0, 6.0]})
     factor: float = 2.0
     stop_after: int | None = None
     made: list = field(default_factory=list)
-    looks: int = 0
-
-    def digest(self):
-        self.looks += 1
-        return str(self.numbers)
 
 
-def build(world):
-    def make_features(step, keys):
-        for number, key in enumerate(keys):
+def shards(scope):
+    return SHARDS
+
+
+def features_of(reads, key):
+    return reads.table("features", key)
+
+
+def doubling(reads):
+    return {"factor": 2}
+
+
+def recipes(world):
+    """The four assets over a world."""
+    plain = {"title": "t", "group_name": "g", "kinds": {"parquet"}}
+
+    @asset(
+        partitions=shards, reads={}, writes=tables("features"),
+        settings_of=lambda scope, key: world.numbers[key], **plain,
+    )  # fmt: skip
+    def features(work):
+        """Numbers."""
+        for number, key in enumerate(work.keys):
             if world.stop_after is not None and number >= world.stop_after:
                 raise StoppedError("stopped in the middle")
             world.made.append(("features", key))
             values = world.numbers[key]
             ids = [f"{key}-{position}" for position in range(len(values))]
             column = pa.array([[value / 100] for value in values], pa.list_(pa.float32()))
-            yield Made(key, {"features": pa.table({"image_id": pa.array(ids, pa.string()), "feature": column})})
+            work.write(key, features=pa.table({"image_id": pa.array(ids, pa.string()), "feature": column}))
 
-    def make_doubles(step, keys):
-        job = step.job(
-            keys, Doubler, lambda reads, key: reads.table("features", key), lambda reads: {"factor": 2}, batch_rows=2
-        )
-        for made in written_shards(step, job, keys):
-            world.made.append(("doubles", made.key))
-            yield made
+    @asset(
+        partitions=shards, reads={"features": same_shard},
+        writes=lambda key: (table("training_curves", key),), pool="gpu", **plain,
+    )  # fmt: skip
+    def doubles(work):
+        """Numbers twice."""
+        world.made += [("doubles", key) for key in work.keys]
+        work.map_shards(Doubler, features_of, doubling, batch_rows=2)
 
-    def make_total(step, keys):
-        world.made.append(("total", ALL))
-        shards = step.listed("features_manifest", "features")
-        values = [row[0] for key in shards for row in step.table("features", key)["feature"].to_pylist()]
-        yield Made(ALL, {"training_curves": curves([world.factor * sum(values)])})
+    @asset(reads={"features": every(shards)}, writes=listing("features_manifest"), **plain)
+    def features_manifest(work):
+        """The shards."""
+        work.list_inputs()
 
-    plain = {"title": "t", "description": "Numbers.", "group": "g", "kinds": ("parquet",), "rooms": ("earth.distance",)}
-    features = Stage(
-        name="features", keys=SHARDS, partitioned=True, inputs=lambda key: (), outputs=same_key("features"),
-        make=make_features, outside=world.digest, **plain,
+    @asset(
+        reads={"features_manifest": whole}, writes=lambda key: (table("training_curves", "total"),),
+        settings=lambda scope: world.factor, **plain,
     )  # fmt: skip
-    doubles = Stage(
-        name="doubles", keys=SHARDS, partitioned=True, inputs=same_key("features"), outputs=same_key("training_curves"),
-        make=make_doubles, heavy=True, **plain,
-    )  # fmt: skip
-    listing = manifest_stage("features_manifest", "t", "The shards.", "g", ("features",), SHARDS)
-    total = Stage(
-        name="total", keys=(ALL,), partitioned=False, inputs=lambda key: (manifest("features_manifest"),),
-        outputs=lambda key: (table("training_curves", "total"),), make=make_total, settings=world.factor, **plain,
-    )  # fmt: skip
-    return Lineage(sample(0), {stage.name: stage for stage in (features, doubles, listing, total)}, {})
+    def total(work):
+        """Their sum."""
+        world.made.append(("total", "all"))
+        listed = work.listed("features_manifest", "features")
+        values = [row[0] for key in listed for row in work.table("features", key)["feature"].to_pylist()]
+        work.write(training_curves=curves([world.factor * sum(values)]))
+
+    return features, doubles, features_manifest, total
+
+
+def build(world):
+    """The lineage over a world."""
+    return bind(recipes(world), sample(0), METHODS, BENCHMARKS)
 
 
 class SmallRun:
@@ -116,18 +135,13 @@ class SmallRun:
         self.world = World()
 
     def definitions(self):
-        lineage, control = build(self.world), RunControl()
-        compute = InProcessCompute(ComputeConfig(batch_rows=2))
-        definitions = dg.Definitions(
-            assets=[stage_asset(lineage, stage) for stage in lineage.stages.values()],
-            resources={"home": self.home, "compute": compute, "control": control},
-            executor=dg.in_process_executor,
-        )
-        return definitions, lineage, control
+        lineage = build(self.world)
+        return code_location(lineage, self.home, InProcessCompute(lineage.profile.compute)), lineage
 
-    def bring_up(self, selection=None):
-        definitions, lineage, control = self.definitions()
-        return bring_up_to_date(definitions, lineage, self.home, control, self.instance, selection).executed
+    def bring_up(self, selection=None, again=None):
+        definitions, lineage = self.definitions()
+        what = wanted(definitions, lineage, selection, again)
+        return bring_up_to_date(definitions, lineage, self.home, self.instance, what).executed
 
     def events(self, name):
         return self.instance.fetch_materializations(dg.AssetKey(name), limit=1000).records

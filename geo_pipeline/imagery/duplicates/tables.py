@@ -96,3 +96,23 @@ def leakage(
         .explode("kind", "images")
     )
     return arrow_table(rows, "leakage")
+
+
+def census_notes(counts: pa.Table, found: Duplicates) -> dict[str, object]:
+    """What a person is told beside the tables `census`, `duplicates` and `leakage`."""
+    rows = pl.DataFrame(counts)
+    decoded = rows.filter(pl.col("reason").is_null(), stage="decode").select("set_name", "count")
+    refused = rows.drop_nulls("reason").group_by("reason", maintain_order=True).agg(pl.col("count").sum())
+    refused = refused.sort("count", descending=True, maintain_order=True)
+    byte = found.byte != 0
+    return {
+        **{f"set {name}": count for name, count in decoded.iter_rows()},
+        "images": len(found.group),
+        "rejected": refused["count"].sum(),
+        **{f"rejected: {reason}": count for reason, count in refused.iter_rows()},
+        "byte-equal images": int(byte.sum()),
+        "near-equal images": int((~byte & (found.near != 0)).sum()),
+        "groups of duplicates": int(found.group.max(initial=-1)) + 1,
+        "images whose hash says nothing": int((~found.informed).sum()),
+        "every near pair was looked for": found.exact,
+    }

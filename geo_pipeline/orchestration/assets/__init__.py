@@ -1,54 +1,44 @@
-"""The stages of the lineage, one module per stage; `all_stages` lists them in the order in which data flows."""
+"""The assets, in the order in which data flows: this is the table of contents, each name a function in its module."""
 
-from geo_pipeline.benchmarks.benchmark import Benchmark
-from geo_pipeline.methods.method import Method
-from geo_pipeline.methods.registry import everyday_methods
-from geo_pipeline.orchestration.assets.ablations import ablation_stages
-from geo_pipeline.orchestration.assets.baselines import baseline_stage
-from geo_pipeline.orchestration.assets.catalogue import catalogue_stages
-from geo_pipeline.orchestration.assets.census import census_stages
-from geo_pipeline.orchestration.assets.comparison import comparison_stages
-from geo_pipeline.orchestration.assets.geocells import geocell_stages
-from geo_pipeline.orchestration.assets.geosurge import geosurge_stages
-from geo_pipeline.orchestration.assets.images import image_stages
-from geo_pipeline.orchestration.assets.predictions import prediction_stage
-from geo_pipeline.orchestration.assets.reports import report_stage, scores_stage
-from geo_pipeline.orchestration.assets.routing import georouting_stage, router_stage
-from geo_pipeline.orchestration.assets.segmentations import segmentation_stages
-from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.shards import shards_of
-from geo_pipeline.profiles.profile import Profile, ProfileError
+from geo_pipeline.orchestration.assets.ablations import geosurge_ablation_predictions, geosurge_ablations
+from geo_pipeline.orchestration.assets.baselines import baseline_checkpoints, baseline_predictions
+from geo_pipeline.orchestration.assets.catalogue import catalogue
+from geo_pipeline.orchestration.assets.census import census, ingest_manifest
+from geo_pipeline.orchestration.assets.comparison import comparison_report, comparison_scores
+from geo_pipeline.orchestration.assets.geocells import geocells
+from geo_pipeline.orchestration.assets.georouting import georouting_table
+from geo_pipeline.orchestration.assets.geosurge import features, geosurge_checkpoint, reference_gallery
+from geo_pipeline.orchestration.assets.images import image_manifest, images
+from geo_pipeline.orchestration.assets.photographs import photographs
+from geo_pipeline.orchestration.assets.predictions import predictions, routed_predictions
+from geo_pipeline.orchestration.assets.report import benchmark_report
+from geo_pipeline.orchestration.assets.router import router_checkpoints
+from geo_pipeline.orchestration.assets.scores import benchmark_scores
+from geo_pipeline.orchestration.assets.segmentations import segmentation_manifest, segmentations
 
-
-def all_stages(profile: Profile, methods: dict[str, Method], benchmarks: dict[str, Benchmark]) -> Lineage:
-    """The lineage of a profile, from photographs to the report."""
-    unknown = [name for name in profile.benchmarks if name not in benchmarks]
-    if unknown:
-        raise ProfileError(
-            f"found the benchmarks {', '.join(unknown)} in profile {profile.name}, expected some of "
-            f"{', '.join(benchmarks)}; register them"
-        )
-    shards = shards_of(profile)
-    everyday = everyday_methods(methods, profile.everyday_baselines)
-    baselines = [(method, method.baseline) for method in methods.values() if method.baseline is not None]
-    plain = [method for method in methods.values() if method.paradigm != "router" and method.baseline is None]
-    routers = [method for method in methods.values() if method.paradigm == "router"]
-    stages = [
-        *catalogue_stages(profile, shards),
-        *image_stages(profile, shards),
-        *census_stages(profile, shards),
-        *segmentation_stages(profile, shards),
-        *geocell_stages(profile, shards),
-        *geosurge_stages(profile, shards),
-        *(baseline_stage(method, name, profile, method.name not in everyday) for method, name in baselines),
-        *(prediction_stage(method, methods, profile, shards, method.name not in everyday) for method, _ in baselines),
-        *(prediction_stage(method, methods, profile, shards) for method in plain),
-        georouting_stage(methods, profile, shards),
-        *(router_stage(method, profile, shards) for method in routers),
-        *(prediction_stage(method, methods, profile, shards) for method in routers),
-        scores_stage(everyday, benchmarks, profile, shards),
-        report_stage(everyday, benchmarks, profile, shards),
-        *ablation_stages(profile, shards),
-        *comparison_stages(methods, benchmarks, profile, shards),
-    ]
-    return Lineage(profile, {stage.name: stage for stage in stages}, benchmarks)
+ASSETS = (
+    photographs,
+    catalogue,
+    images,
+    image_manifest,
+    ingest_manifest,
+    census,
+    segmentations,
+    segmentation_manifest,
+    geocells,
+    geosurge_checkpoint,
+    features,
+    reference_gallery,
+    baseline_checkpoints,
+    baseline_predictions,
+    predictions,  # one asset for each method: densest_cell, geosurge, retrieval, generation
+    georouting_table,
+    router_checkpoints,  # one asset for each router
+    routed_predictions,  # the same
+    benchmark_scores,
+    benchmark_report,
+    geosurge_ablations,
+    geosurge_ablation_predictions,
+    comparison_scores,
+    comparison_report,
+)

@@ -1,59 +1,133 @@
-"""The checkpoint assets of the baselines: published methods, trained on the same photographs as GeoSURGE."""
+"""The assets `baseline_checkpoints` and `baseline_predictions`: a partition for each variant, and for each shard of it.
 
-from collections.abc import Iterator, Sequence
+A variant is a published method on GeoSURGE's parts, with the idea that names it or without. The networks stand in
+baselines/, their entries in methods/.
+"""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.baselines.registry import entry
-from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
-from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.assets.geosurge import epoch_line
-from geo_pipeline.orchestration.stage import Made, Stage, Step
-from geo_pipeline.profiles.profile import Profile, ProfileError
+from geo_pipeline.home.artifact import checkpoint, table
+from geo_pipeline.orchestration.partitions import (
+    ALL,
+    Scope,
+    benchmark_shards,
+    shard_part,
+    variant_key,
+    variant_part,
+    whole,
+)
+from geo_pipeline.orchestration.recipe import GPU, asset
+from geo_pipeline.orchestration.work import ShardReads, Work
+from geo_pipeline.profiles.profile import ProfileError
 
 
-def baseline_stage(method: Method, baseline: str, profile: Profile, on_demand: bool) -> Stage:
-    """The checkpoint of one baseline, with its idea or without."""
-    name = str(method.checkpoint)
-    configs = {config.method: config for config in profile.baselines}
-    if method.name not in configs:
+def variants(scope: Scope) -> tuple[str, ...]:
+    """Every baseline, with its idea and without."""
+    return tuple(name for name, method in scope.methods.items() if method.baseline is not None)
+
+
+def everyday_variants(scope: Scope) -> tuple[str, ...]:
+    """Those that a plain run trains and reports (`--baselines`)."""
+    chosen = scope.profile.everyday_baselines
+    return tuple(name for name in variants(scope) if scope.methods[name].baseline in chosen)
+
+
+def variant_shards(scope: Scope) -> tuple[str, ...]:
+    """Every shard of a benchmark for every variant."""
+    return tuple(variant_key(variant, shard) for shard in benchmark_shards(scope) for variant in variants(scope))
+
+
+def everyday_variant_shards(scope: Scope) -> tuple[str, ...]:
+    """Every shard of a benchmark for those of a plain run."""
+    chosen = everyday_variants(scope)
+    return tuple(variant_key(variant, shard) for shard in benchmark_shards(scope) for variant in chosen)
+
+
+def config_of(scope: Scope, variant: str) -> BaselineConfig:
+    """How a variant is trained. Raises ProfileError where the profile does not say."""
+    configs = {config.method: config for config in scope.profile.baselines}
+    if variant not in configs:
         raise ProfileError(
-            f"found no configuration of the baseline {method.name} in profile {profile.name}, expected one of "
+            f"found no configuration of the baseline {variant} in profile {scope.profile.name}, expected one of "
             f"{', '.join(configs)}; add it to the profile's baselines"
         )
-    config, cells = configs[method.name], entry(baseline).cells
+    return configs[variant]
 
-    def inputs(key: str) -> tuple[Artifact, ...]:
-        return (manifest("image_manifest"), manifest("segmentation_manifest"), *((table("geocells"),) if cells else ()))
 
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.baselines.training import train
+def cells_of(scope: Scope, key: str) -> tuple[str, ...]:
+    """The geocells, for a variant that is built on them."""
+    return (ALL,) if entry(str(scope.methods[key].baseline)).cells else ()
 
-        training = step.compute.train(
+
+def maps_of(scope: Scope, key: str) -> tuple[str, ...]:
+    """The class maps of a key's shard, for a variant that reads them."""
+    shard, _, variant = key.partition("|")
+    return (shard,) if "segmentations" in scope.methods[variant].upstream else ()
+
+
+def network_of(scope: Scope, key: str) -> tuple[Callable[..., Any], ...]:
+    """The class of a variant's network, whose code decides its bytes."""
+    method = scope.methods[key.partition("|")[2] or key]
+    return (entry(str(method.baseline)).network, method.queries, method.worker)
+
+
+@asset(
+    title="Checkpoints of the baselines",
+    partitions=variants,
+    everyday=everyday_variants,
+    reads={"image_manifest": whole, "segmentation_manifest": whole, "geocells": cells_of},
+    writes=lambda key: (checkpoint(f"{key}_checkpoint"), table("training_curves", f"{key}_checkpoint")),
+    settings=lambda scope: scope.profile.compute.train_threads,
+    settings_of=config_of,
+    counted_of=network_of,
+    group_name="baselines",
+    kinds={"pytorch", "ray"},
+    pool=GPU,
+)
+def baseline_checkpoints(work: Work) -> None:
+    """Published methods, trained on the photographs that GeoSURGE is trained on: each with the idea that names it and
+    without, a partition each.
+    """
+    from geo_pipeline.baselines.training import train
+
+    for variant in work.keys:
+        cells = entry(str(work.scope.methods[variant].baseline)).cells
+        work.train(
             train,
-            {
-                "images": step.listed_paths("image_manifest", "images"),
-                "segmentations": step.listed_paths("segmentation_manifest", "segmentations"),
-                "hierarchy_table": step.path("geocells") if cells else None,
-                "config": config,
-                "out_dir": step.building(),
-            },
-            lambda row: step.log(epoch_line(row)),
+            variant,
+            images=work.listed_paths("image_manifest", "images"),
+            segmentations=work.listed_paths("segmentation_manifest", "segmentations"),
+            hierarchy_table=work.path("geocells") if cells else None,
+            config=config_of(work.scope, variant),
             workers=1,
         )
-        yield Made(ALL, {"training_curves": training.curves}, notes=training.metrics)
 
-    return Stage(
-        name=name,
-        title=f"Checkpoint: {method.title}",
-        description=f"{method.title}, trained on the photographs that GeoSURGE is trained on. {method.description}",
-        group="baselines",
-        kinds=("pytorch", "ray"),
-        keys=(ALL,),
-        partitioned=False,
-        inputs=inputs,
-        outputs=lambda key: (checkpoint(name), table("training_curves", name)),
-        make=make,
-        rooms=("baselines", "geosurge", "earth", "imagery.crops", "imagery.decode", "sample_world.ade20k"),
-        settings=(config, profile.compute.train_threads),
-        heavy=True,
-        on_demand=on_demand,
-    )
+
+@asset(
+    title="Predictions of the baselines",
+    partitions=variant_shards,
+    everyday=everyday_variant_shards,
+    reads={"baseline_checkpoints": variant_part, "images": shard_part, "segmentations": maps_of},
+    writes=lambda key: (table("predictions", "/".join(reversed(key.split("|")))),),
+    settings=lambda scope: (scope.profile.inference, scope.profile.compute.byte_settings()),
+    counted_of=network_of,
+    group_name="baselines",
+    kinds={"parquet", "pytorch", "ray"},
+    pool=GPU,
+)
+def baseline_predictions(work: Work) -> None:
+    """Where every baseline, with its idea and without, places every benchmark photograph."""
+    for method in map(work.scope.methods.__getitem__, dict.fromkeys(key.partition("|")[2] for key in work.keys)):
+        mine = [key for key in work.keys if key.partition("|")[2] == method.name]
+        work.map_shards(method.worker(), partial(of_shard, method.queries), method.arguments, keys=mine)
+
+
+def of_shard(queries: Callable[[ShardReads, str], pa.Table], reads: ShardReads, key: str) -> pa.Table:
+    """What a method reads of the shard that a key names."""
+    return queries(reads, key.partition("|")[0])

@@ -1,62 +1,30 @@
-"""The asset `catalogue`: every usable record of the source with its set, in its shard.
-
-The others are quarantined in the same shard, with their reason.
-"""
-
-from collections.abc import Iterator, Sequence
-
-import pyarrow as pa
+"""The asset `catalogue`. How photographs are listed, split and refused belongs to imagery."""
 
 from geo_pipeline.home.artifact import table
-from geo_pipeline.imagery.catalogue import Catalogue, build_catalogue
-from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step
-from geo_pipeline.profiles.profile import Profile
-
-INDEX = "index"
-"""Folder of the home in which a source may note what it found in large files, so that they are read once."""
+from geo_pipeline.orchestration.observation import current_catalogue
+from geo_pipeline.orchestration.partitions import all_shards, same_shard
+from geo_pipeline.orchestration.recipe import asset
+from geo_pipeline.orchestration.work import Work
 
 
-def catalogue_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
-    """The catalogue."""
+@asset(
+    title="Catalogue",
+    partitions=all_shards,
+    reads={"photographs": same_shard},
+    writes=lambda key: (table("catalogue", key), table("quarantine", f"catalogue/{key}")),
+    settings=lambda scope: (scope.profile.split, scope.shards.all),
+    counted=lambda scope: scope.profile.source.readers(),
+    group_name="photographs",
+    kinds={"parquet"},
+)
+def catalogue(work: Work) -> None:
+    """The list of all photographs with where each was taken, by whom, and to which set it belongs: training, hold-out,
+    router queries or a benchmark. Records that cannot be used are kept in the table quarantine with the reason.
+    """
+    from geo_pipeline.imagery.catalogue import build_catalogue, shard_notes
 
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        source = profile.source.open(step.home.root / INDEX)
-        catalogue = build_catalogue(source, profile.split, shards.plan)
-        step.log(f"{catalogue.rows:,} photographs are kept, {catalogue.rejected:,} rejected")
-        for key in keys:
-            yield _made(catalogue, key)
-
-    def outside() -> str:
-        return profile.source.open().fingerprint()
-
-    return (
-        Stage(
-            name="catalogue",
-            title="Catalogue",
-            description=(
-                "The list of all photographs with where each was taken, by whom, and to which set it "
-                "belongs: training, hold-out, router queries "
-                "or a benchmark. Records that cannot be used are kept in the table quarantine with the reason."
-            ),
-            group="photographs",
-            kinds=("parquet",),
-            keys=shards.all,
-            partitioned=True,
-            inputs=lambda key: (),
-            outputs=lambda key: (table("catalogue", key), table("quarantine", f"catalogue/{key}")),
-            make=make,
-            rooms=("imagery", "sample_world", "benchmarks"),
-            settings=(profile.split, shards.all),
-            outside=outside,
-        ),
-    )
-
-
-def _made(catalogue: Catalogue, key: str) -> Made:
-    kept, refused = catalogue.kept(key), catalogue.refused(key)
-    sets = pa.table({"set": kept["set_name"]}).group_by("set").aggregate([([], "count_all")]).sort_by("set").to_pylist()
-    notes: dict[str, object] = {f"set {row['set']}": row["count_all"] for row in sets}
-    notes |= {"rejected": refused.num_rows}
-    notes |= {f"rejected: {reason}": count for reason, count in catalogue.reasons(key).items()}
-    return Made(key, {"catalogue": kept, "quarantine": refused}, notes=notes)
+    listed = current_catalogue(work.scope, work.home, build_catalogue)
+    work.log(f"{listed.rows:,} photographs are kept, {listed.rejected:,} rejected")
+    for key in work.keys:
+        kept, refused = listed.kept(key), listed.refused(key)
+        work.write(key, shard_notes(listed, key), catalogue=kept, quarantine=refused)

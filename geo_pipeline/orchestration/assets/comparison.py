@@ -1,147 +1,120 @@
-"""The assets `comparison_scores` and `comparison_report`, both on demand.
+"""The assets `comparison_scores` and `comparison_report`, made when they are asked for.
 
 Every baseline with its naming idea and without, and every ablation of GeoSURGE, on every benchmark. What the report
-says belongs to scoring.
+says belongs to scoring.report.comparison.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
-import pyarrow as pa
-
-from geo_pipeline.benchmarks.benchmark import Benchmark
-from geo_pipeline.home.artifact import ALL, Artifact, report, table
+from geo_pipeline.home.artifact import table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.methods.registry import everyday_methods
-from geo_pipeline.orchestration.assets.ablations import ablation_predictions, variants
-from geo_pipeline.orchestration.assets.reports import (
-    judged_predictions,
-    method_lines,
-    report_context,
-)
-from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
-from geo_pipeline.profiles.profile import Profile
+from geo_pipeline.orchestration.assets import ablations, baselines
+from geo_pipeline.orchestration.assets.report import method_lines, report_context
+from geo_pipeline.orchestration.assets.scores import judged_answers, scored_methods
+from geo_pipeline.orchestration.partitions import Scope, benchmarks, every, shards_of_benchmark, variant_key
+from geo_pipeline.orchestration.recipe import Reads, asset, report_folder
+from geo_pipeline.orchestration.work import Work
 
-SCORES = "comparison_scores"
-REPORT = report("comparison_report")
 STANDARDS = ("densest_cell", "geosurge")
 """Methods that everything is compared with."""
-Compared = Mapping[str, Callable[[str], Artifact]]
 
 
-def comparison_stages(
-    methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards
-) -> tuple[Stage, ...]:
-    """Scores and report; none where there is nothing to compare."""
-    compared = _compared(methods, profile)
-    if not compared:
-        return ()
-    return _scores(compared, benchmarks, profile, shards), _report(compared, methods, benchmarks, profile, shards)
+def scored_here(scope: Scope) -> list[str]:
+    """Variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already."""
+    return [*ablations.variants(scope), *(name for name in scope.methods if name not in scored_methods(scope))]
 
 
-def comparison_scores(benchmark: str) -> tuple[Artifact, Artifact]:
-    """The artifacts of the scores and the judged predictions that only the comparison has."""
-    key = f"comparison/{benchmark}"
-    return table("scores", key), table("judged", key)
+def shown(scope: Scope) -> dict[str, Method]:
+    """The methods of the comparison, ablations aside."""
+    return {name: each for name, each in scope.methods.items() if name in STANDARDS or each.baseline is not None}
 
 
-def _compared(methods: dict[str, Method], profile: Profile) -> Compared:
-    """What is scored here, each with the artifact of its answers to a shard of a benchmark.
+def anything_to_compare(scope: Scope) -> bool:
+    """Whether there is a variant that only the comparison scores."""
+    return bool(scored_here(scope))
 
-    Variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already.
+
+def catalogue_and_answers(scope: Scope) -> Reads:
+    """The truth of a benchmark, and every compared variant's answers to its shards."""
+    here = set(scored_here(scope))
+    reads: dict[str, object] = {"catalogue": shards_of_benchmark}
+    for asset_name, names in (
+        ("geosurge_ablation_predictions", ablations.variants(scope)),
+        ("baseline_predictions", baselines.variants(scope)),
+    ):
+        mine = [name for name in names if name in here]
+        if mine:
+            reads[asset_name] = lambda scope, key, mine=tuple(mine): tuple(
+                variant_key(name, shard) for shard in scope.shards.of(key) for name in mine
+            )
+    return reads  # type: ignore[return-value]
+
+
+@asset(
+    title="Scores of the comparison",
+    partitions=benchmarks,
+    everyday=ablations.nothing,
+    exists=anything_to_compare,
+    reads=catalogue_and_answers,
+    writes=lambda key: (table("scores", f"comparison/{key}"), table("judged", f"comparison/{key}")),
+    settings=lambda scope: (
+        scope.profile.distance,
+        [scope.benchmarks[name] for name in scope.shards.benchmarks],
+        scored_here(scope),
+    ),
+    group_name="reports",
+    kinds={"parquet"},
+)
+def comparison_scores(work: Work) -> None:
+    """How often every baseline, with the idea that names it and without, and every ablation of GeoSURGE is within 1,
+    25, 200, 750 and 2500 km on each benchmark.
     """
-    everyday = everyday_methods(methods, profile.everyday_baselines)
-    others = {name: partial(prediction, method) for name, method in methods.items() if name not in everyday}
-    return {name: partial(ablation_predictions, name) for name in variants(profile)} | others
+    from geo_pipeline.scoring.scores import score_benchmark
+
+    names = scored_here(work.scope)
+    for key in work.keys:
+        judged = judged_answers(work, key, names)
+        scores = score_benchmark(work.scope.benchmarks[key], judged, names, work.profile.distance, oracle=False)
+        work.write(key, {"images": len(judged["image_id"].unique())}, scores=scores, judged=judged)
 
 
-def _scores(compared: Compared, benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards) -> Stage:
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.scoring.scores import score_benchmark
+@asset(
+    title="Comparison report",
+    everyday=ablations.nothing,
+    exists=anything_to_compare,
+    reads={
+        "benchmark_scores.scores": every(benchmarks),
+        "benchmark_scores.judged": every(benchmarks),
+        "comparison_scores.scores": every(benchmarks),
+        "comparison_scores.judged": every(benchmarks),
+    },
+    writes=report_folder("comparison_report"),
+    settings=lambda scope: (
+        [scope.benchmarks[name] for name in scope.shards.benchmarks],
+        scored_here(scope),
+        report_context(scope, shown(scope)),
+    ),
+    group_name="reports",
+    kinds={"markdown", "html"},
+)
+def comparison_report(work: Work) -> None:
+    """What every part of GeoSURGE and the idea of every earlier method bring: each with and without it on the same
+    photographs, beside what the papers print (Tables VI to VIII). Made when it is asked for.
+    """
+    import polars as pl
 
-        for key in keys:
-            judged = judged_predictions(step, key, shards, compared)
-            scores = score_benchmark(benchmarks[key], judged, list(compared), profile.distance, oracle=False)
-            yield Made(key, {"scores": scores, "judged": judged}, notes={"images": len(judged["image_id"].unique())})
+    from geo_pipeline.scoring.published import published_rows
+    from geo_pipeline.scoring.report.comparison import write_comparison
+    from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
 
-    return Stage(
-        name=SCORES,
-        title="Scores of the comparison",
-        description=(
-            "How often every baseline, with the idea that names it and without, and every ablation of GeoSURGE is "
-            "within 1, 25, 200, 750 and 2500 km on each benchmark."
-        ),
-        group="reports",
-        kinds=("parquet",),
-        keys=shards.benchmarks,
-        partitioned=True,
-        inputs=lambda key: (
-            *(table("catalogue", part) for part in shards.of(key)),
-            *(answers(part) for part in shards.of(key) for answers in compared.values()),
-        ),
-        outputs=comparison_scores,
-        make=make,
-        rooms=(
-            "scoring.judged",
-            "scoring.scores",
-            "orchestration.assets.comparison",
-            "orchestration.assets.reports",
-        ),
-        settings=(profile.distance, [benchmarks[name] for name in shards.benchmarks], list(compared)),
-        on_demand=True,
-    )
+    scope, names, methods = work.scope, work.shards.benchmarks, shown(work.scope)
+    daily = [name for name in methods if name not in scored_here(scope)]
 
+    def together(table_name: str) -> pl.DataFrame:
+        kept = pl.DataFrame(work.read_all(table_name, names)).filter(pl.col("method").is_in(daily))
+        return pl.concat([kept, pl.DataFrame(work.read_all(table_name, [f"comparison/{name}" for name in names]))])
 
-def _report(
-    compared: Compared,
-    methods: dict[str, Method],
-    benchmarks: dict[str, Benchmark],
-    profile: Profile,
-    shards: Shards,
-) -> Stage:
-    shown = {name: method for name, method in methods.items() if name in STANDARDS or method.baseline is not None}
-    scored_daily = [name for name in shown if name not in compared]
-    context = replace(report_context(shown, benchmarks, profile), methods=method_lines(shown))
-
-    def inputs(key: str) -> tuple[Artifact, ...]:
-        daily = (table(name, benchmark) for name in ("scores", "judged") for benchmark in shards.benchmarks)
-        return (*daily, *(artifact for name in shards.benchmarks for artifact in comparison_scores(name)))
-
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        import polars as pl
-
-        from geo_pipeline.scoring.published import published_rows
-        from geo_pipeline.scoring.report.comparison import write_comparison
-        from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
-
-        def together(name: str) -> pl.DataFrame:
-            daily = pa.concat_tables([step.table(name, key) for key in shards.benchmarks])
-            others = [step.table(name, f"comparison/{key}") for key in shards.benchmarks]
-            kept = pl.DataFrame(daily).filter(pl.col("method").is_in(scored_daily))
-            return pl.concat([kept, pl.DataFrame(pa.concat_tables(others))])
-
-        published = {name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published}
-        inputs = ComparisonInputs(context, together("scores"), together("judged"), published)
-        paths = write_comparison(inputs, step.building())
-        yield Made(ALL, notes={"figures": len(paths.figures)})
-
-    return Stage(
-        name=REPORT.name,
-        title="Comparison report",
-        description=(
-            "What every part of GeoSURGE and the idea of every earlier method bring: each with and without it on the "
-            "same photographs, beside what the papers print (Tables VI to VIII). Made on demand."
-        ),
-        group="reports",
-        kinds=("markdown", "html"),
-        keys=(ALL,),
-        partitioned=False,
-        inputs=inputs,
-        outputs=lambda key: (REPORT,),
-        make=make,
-        rooms=("scoring", "orchestration.assets.reports", "orchestration.assets.comparison"),
-        settings=([benchmarks[name] for name in shards.benchmarks], list(compared), context),
-        on_demand=True,
-    )
+    context = replace(report_context(scope, methods), methods=method_lines(methods))
+    published = {name: tuple(published_rows(name)) for name in names if scope.benchmarks[name].published}
+    inputs = ComparisonInputs(context, together("scores"), together("judged"), published)
+    work.write(notes={"figures": len(write_comparison(inputs, work.folder()).figures)})

@@ -1,57 +1,52 @@
-"""One predictions asset per entry of METHODS: its answer to every query image, one row each."""
+"""The assets of predictions, one for each entry of METHODS that trains nothing of its own, and one for each router.
 
-import importlib
-from collections.abc import Iterator, Sequence
+What a method reads and computes stands in its entry in methods/; baselines have assets of their own (baselines.py).
+"""
 
-from geo_pipeline.compute.in_process import InProcessCompute
-from geo_pipeline.home.artifact import Artifact, checkpoint, manifest, table
+from collections.abc import Iterator
+
+from geo_pipeline.home.artifact import table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction, written_shards
-from geo_pipeline.profiles.profile import Profile
-
-MANIFESTS = ("image_manifest", "segmentation_manifest", "reference_gallery")
+from geo_pipeline.orchestration.partitions import Scope, benchmark_shards, query_shards, same_shard
+from geo_pipeline.orchestration.recipe import GPU, Declaration, asset_for_each
+from geo_pipeline.orchestration.work import Work
 
 
-def prediction_stage(
-    method: Method, methods: dict[str, Method], profile: Profile, shards: Shards, on_demand: bool = False
-) -> Stage:
-    """The predictions of one method."""
-    keys = shards.benchmark_keys if method.query_sets == "benchmarks" else shards.query_keys
+def plain_methods(scope: Scope) -> Iterator[Method]:
+    """The methods that answer with what other assets have trained."""
+    return (each for each in scope.methods.values() if each.kind != "router" and each.baseline is None)
 
-    def inputs(key: str) -> tuple[Artifact, ...]:
-        return tuple(_input(asset, key, methods) for asset in method.upstream)
 
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        place = step.compute if method.remote else InProcessCompute(profile.compute)
-        module, _, name = method.implementation.partition(":")
-        worker = getattr(importlib.import_module(module), name)
-        yield from written_shards(step, step.job(keys, worker, method.queries, method.arguments), keys, place)
+def routers(scope: Scope) -> Iterator[Method]:
+    """The routers."""
+    return (each for each in scope.methods.values() if each.kind == "router")
 
-    return Stage(
+
+def answers_of(scope: Scope, method: Method) -> Declaration:
+    """The asset of a method's answers: what its entry says."""
+    return Declaration(
         name=method.asset,
         title=f"Predictions: {method.title}",
         description=method.description,
-        group="baselines" if method.baseline else "routing" if method.paradigm == "router" else "predictions",
-        kinds=("parquet", "pytorch", "ray") if method.remote else ("parquet",),
-        keys=keys,
-        partitioned=True,
-        inputs=inputs,
-        outputs=lambda key: (prediction(method, key),),
-        make=make,
-        rooms=method.rooms,
-        settings=(method.settings(profile), profile.compute.byte_settings()),
-        heavy=method.remote,
-        on_demand=on_demand,
+        group_name="routing" if method.kind == "router" else "predictions",
+        kinds=frozenset({"parquet", "pytorch", "ray"} if method.remote else {"parquet"}),
+        partitions=benchmark_shards if method.query_sets == "benchmarks" else query_shards,
+        reads=dict.fromkeys(method.upstream, same_shard),
+        writes=lambda key: (table("predictions", f"{method.name}/{key}"),),
+        settings=lambda scope: (method.settings(scope.profile), scope.profile.compute.byte_settings()),
+        counted=lambda scope: (method.worker, method.queries, method.arguments),
+        pool=GPU if method.remote else None,
+        weekly=True,
     )
 
 
-def _input(asset: str, key: str, methods: dict[str, Method]) -> Artifact:
-    for method in methods.values():
-        if method.asset == asset:
-            return prediction(method, key)
-    if asset in MANIFESTS:
-        return manifest(asset)
-    if asset.endswith("_checkpoint"):
-        return checkpoint(asset)
-    return table(asset) if asset == "geocells" else table(asset, key)
+@asset_for_each(plain_methods, answers_of)
+def predictions(work: Work, method: Method) -> None:
+    """A method's answer to every query photograph, one row each."""
+    work.map_shards(method.worker(), method.queries, method.arguments, in_this_process=not method.remote)
+
+
+@asset_for_each(routers, answers_of)
+def routed_predictions(work: Work, method: Method) -> None:
+    """For every query photograph the answer of the paradigm that a router chooses."""
+    work.map_shards(method.worker(), method.queries, method.arguments)

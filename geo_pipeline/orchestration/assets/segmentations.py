@@ -1,55 +1,48 @@
-"""The assets `segmentations` (an ADE20K class map per image) and `segmentation_manifest`."""
+"""The assets `segmentations` and `segmentation_manifest`. The network stands in segmentation.oneformer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 
-from geo_pipeline.home.reading import HomeReads
-from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, same_key, written_shards
-from geo_pipeline.profiles.profile import Profile
+from geo_pipeline.orchestration.partitions import all_shards, every, reference_shards, same_shard
+from geo_pipeline.orchestration.recipe import GPU, asset, listing, tables
+from geo_pipeline.orchestration.work import ShardReads, Work
 
 
-def segmentation_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
-    """Segmentations and their manifest."""
+@asset(
+    title="Segmentations",
+    partitions=all_shards,
+    reads={"images": same_shard},
+    writes=tables("segmentations"),
+    settings=lambda scope: (scope.profile.segmentation, scope.profile.compute.byte_settings()),
+    group_name="segmentation",
+    kinds={"parquet", "pytorch", "ray"},
+    pool=GPU,
+)
+def segmentations(work: Work) -> None:
+    """What is where in each photograph: a map of the 150 ADE20K classes (sky, building, ...), drawn by OneFormer."""
+    from geo_pipeline.segmentation.worker import SegmentationWorker
 
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.segmentation.worker import SegmentationWorker
-
-        yield from written_shards(step, step.job(keys, SegmentationWorker, _read, _arguments), keys)
-
-    segmentations = Stage(
-        name="segmentations",
-        title="Segmentations",
-        description=(
-            "What is where in each photograph: a map of the 150 ADE20K classes (sky, building, road, ...), "
-            "drawn by OneFormer."
-        ),
-        group="segmentation",
-        kinds=("parquet", "pytorch", "ray"),
-        keys=shards.all,
-        partitioned=True,
-        inputs=same_key("images"),
-        outputs=same_key("segmentations"),
-        make=make,
-        rooms=("segmentation", "imagery.decode"),
-        settings=(profile.segmentation, profile.compute.byte_settings()),
-        heavy=True,
-    )
-    manifest = manifest_stage(
-        "segmentation_manifest",
-        "Reference segmentations",
-        "The list of the reference shards' segmentations, so that training depends on one asset.",
-        "segmentation",
-        ("segmentations",),
-        shards.reference,
-    )
-    return segmentations, manifest
+    work.map_shards(SegmentationWorker, photographs, oneformer)
 
 
-def _read(reads: HomeReads[Profile], key: str) -> pa.Table:
+@asset(
+    title="Reference segmentations",
+    reads={"segmentations": every(reference_shards)},
+    writes=listing("segmentation_manifest"),
+    group_name="segmentation",
+    kinds={"json"},
+)
+def segmentation_manifest(work: Work) -> None:
+    """The list of the reference shards' segmentations, so that training depends on one asset."""
+    work.list_inputs()
+
+
+def photographs(reads: ShardReads, key: str) -> pa.Table:
+    """The images of a shard."""
     return reads.table("images", key, ["image_id", "jpeg"])
 
 
-def _arguments(reads: HomeReads[Profile]) -> Mapping[str, object]:
+def oneformer(reads: ShardReads) -> Mapping[str, object]:
+    """Which OneFormer draws the maps."""
     return {"config": reads.profile.segmentation}

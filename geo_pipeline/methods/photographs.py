@@ -1,0 +1,41 @@
+"""What methods read of photographs and of the reference gallery, in the shape in which their workers take it."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from geo_pipeline.methods.joining import with_column
+from geo_pipeline.methods.method import Reads
+
+GALLERY_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
+
+
+def photographs(reads: Reads, key: str) -> pa.Table:
+    """image_id and jpeg of one shard."""
+    return reads.table("images", key, ["image_id", "jpeg"])
+
+
+def photographs_and_maps(reads: Reads, key: str) -> pa.Table:
+    """image_id, jpeg and class_map_png of one shard, in the order of its images."""
+    maps = reads.table("segmentations", key, ["image_id", "class_map_png"])
+    return with_column(photographs(reads, key), maps, "class_map_png")
+
+
+def reference_features(reads: Reads) -> pa.Table:
+    """The reference gallery: image_id, author, lat_deg, lon_deg, sha256, phash, feature."""
+    parts = []
+    reads.listed("reference_gallery", "images")
+    for key in reads.listed("reference_gallery", "features"):
+        images = reads.table("images", key, GALLERY_COLUMNS)
+        parts.append(with_column(images, reads.table("features", key), "feature"))
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def reference_images(reads: Reads, image_ids: Sequence[str]) -> pa.Table:
+    """image_id and jpeg of some reference images."""
+    return pa.concat_tables(
+        [
+            reads.table("images", key, ["image_id", "jpeg"], image_ids)
+            for key in reads.listed("image_manifest", "images")
+        ]
+    )

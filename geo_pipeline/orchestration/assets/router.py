@@ -1,0 +1,50 @@
+"""The checkpoint assets of the routers, one for each router of METHODS. The network stands in georouter.model."""
+
+from dataclasses import replace
+from typing import cast
+
+from geo_pipeline.georouter.config import RouterConfig
+from geo_pipeline.methods.method import Method
+from geo_pipeline.orchestration.assets.predictions import routers
+from geo_pipeline.orchestration.partitions import Scope, every, router_query_shards, whole
+from geo_pipeline.orchestration.recipe import GPU, Declaration, asset_for_each, checkpoint
+from geo_pipeline.orchestration.work import Work
+from geo_pipeline.routing.prompt import PromptVariant
+
+
+def checkpoint_of(scope: Scope, method: Method) -> Declaration:
+    """The asset of a router's checkpoint."""
+    name = str(method.checkpoint)
+    return Declaration(
+        name=name,
+        title=f"Checkpoint: {method.title}",
+        description=(
+            f"{method.title}, trained: a vision-language model with LoRA that says for a query which paradigm to "
+            f"trust (prompt: {method.variant})."
+        ),
+        group_name="routing",
+        kinds=frozenset({"pytorch", "ray"}),
+        reads={"georouting_table": whole, "images": every(router_query_shards), "image_manifest": whole},
+        writes=checkpoint(name),
+        settings=lambda scope: (router_config(scope, method), scope.profile.compute.training_settings()),
+        pool=GPU,
+    )
+
+
+@asset_for_each(routers, checkpoint_of)
+def router_checkpoints(work: Work, method: Method) -> None:
+    """A router, trained on the GeoRouting table."""
+    from geo_pipeline.georouter.training import train
+
+    own = [work.path("images", key) for key in router_query_shards(work.scope)]
+    work.train(
+        train,
+        georouting=work.path("georouting"),
+        images=[*own, *work.listed_paths("image_manifest", "images")],
+        config=router_config(work.scope, method),
+    )
+
+
+def router_config(scope: Scope, method: Method) -> RouterConfig:
+    """The profile's router with the prompt of a method."""
+    return replace(scope.profile.router, variant=cast(PromptVariant, method.variant))
