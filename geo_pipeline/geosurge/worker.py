@@ -18,17 +18,14 @@ from geo_pipeline.imagery.crops import centre_crop, ten_crop
 
 
 class FeatureWorker:
-    """Loads a checkpoint once, then maps tables. `threads` sets torch's CPU threads; None leaves them."""
+    """Loads a checkpoint once, then maps tables."""
 
     def __init__(
         self,
         checkpoint_dir: Path | str,
         inference: InferenceConfig | None = None,
         device: str | None = None,
-        threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
         self.inference = inference or InferenceConfig()
         self.model = GeoSurge.from_pretrained(checkpoint_dir, device=device)
         self.device = self.model.geography.log_scale_P.device

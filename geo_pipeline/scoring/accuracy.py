@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geo_pipeline.earth.distance import DistanceKind, distance_km
-
-THRESHOLDS_KM: tuple[float, ...] = (1.0, 25.0, 200.0, 750.0, 2500.0)
-"""Street, city, region, country, continent: those of all tables of both papers (the text of GeoSURGE has a slip)."""
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 
 _BLOCK = 64  # bootstrap replicates held in memory at once
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from geo_pipeline.earth.distance import DistanceKind
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, Score, errors_km, score_errors
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
+from geo_pipeline.scoring.accuracy import Score, errors_km, score_errors
 from geo_pipeline.scoring.column_files import ColumnFile, FileError, Row, read_column_file
 
 _IDS = ("image_id", "img_id", "id", "image", "image_file", "image_name", "filename", "file_name", "file", "path")

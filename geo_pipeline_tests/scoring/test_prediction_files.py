@@ -1,6 +1,6 @@
 import pytest
 
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 from geo_pipeline.scoring.prediction_files import FileError, pair_files, score_files
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na_1@N00.jpg,ann,10,20\nb_2@N00.jpg,ann,-30,40\nc_3@N00.jpg,bob,50,-60\n"
