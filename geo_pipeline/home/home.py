@@ -26,14 +26,12 @@ import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
+from geo_pipeline.training.folder import LAST, NO_CONTENT
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1
 """The format of stored tables, manifests and markers, counted in every code version: raise it when bytes change."""
 MARKER = "fingerprint.json"
-RESUME_FOLDER = "last"
-LOGS_FOLDER = "tensorboard"
-"""Event files in a checkpoint. They hold times and host names, so they are no part of its content."""
 CONFIRMED = ".confirmed"
 ROW_GROUP_ROWS = 2**20
 BINARY_ROW_GROUP_ROWS = 512
@@ -241,7 +239,7 @@ class Home:
         """Mark the built folder as whole and swap it into its place; the one that was there is removed."""
         built, place = self.building_place(artifact, fingerprint), self.place(artifact)
         if not self.finished_building(artifact, fingerprint):
-            shutil.rmtree(built / RESUME_FOLDER, ignore_errors=True)
+            shutil.rmtree(built / LAST, ignore_errors=True)
             content, count = _folder_content(built)
             known = {"fingerprint": fingerprint, "content_hash": content, "rows": count}
             _write_beside(built / MARKER, json.dumps(known, indent=1))
@@ -374,7 +372,7 @@ def _stored_folder(marker: str) -> Stored:
 def _folder_content(folder: Path) -> tuple[str, int]:
     hasher, count = hashlib.sha256(), 0
     files = (item for item in folder.rglob("*") if item.is_file() and item.name != MARKER)
-    for path in sorted(item for item in files if item.relative_to(folder).parts[0] != LOGS_FOLDER):
+    for path in sorted(item for item in files if item.relative_to(folder).parts[0] not in NO_CONTENT):
         hasher.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}:".encode())
         with path.open("rb") as handle:
             while piece := handle.read(2**20):

@@ -167,7 +167,8 @@ def test_our_package_imports_by_whole_names():
 def test_a_slice_holds_what_a_function_names_and_nothing_else(tmp_path):
     (tmp_path / "thing.py").write_text(
         "from geo_pipeline.used import g\nfrom geo_pipeline.unused import h\nN = 1\nM = 2\n"
-        "def inner():\n    return N\n\ndef other():\n    return h()\n\n@deco(M)\ndef made(work: M):\n    return g(inner())\n"
+        "def inner():\n    return N\n\ndef other():\n    return h()\n\n"
+        "@deco(M)\ndef made(work: M):\n    return g(inner())\n"
     )
     for name in ("used", "unused"):
         (tmp_path / f"{name}.py").write_text(f"def {'g' if name == 'used' else 'h'}():\n    return 1\n")
