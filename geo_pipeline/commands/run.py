@@ -15,6 +15,7 @@ from rich.table import Table
 
 from geo_pipeline.compute.compute import InProcessCompute, RayCompute
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.lock import held
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assembly import Assembly, assemble
 from geo_pipeline.orchestration.display import COUNTED
@@ -65,6 +66,10 @@ class ProgressDisplay(RunObserver):
         if self.task is not None:
             self.progress.update(self.task, words=line[:80])
 
+    def noted(self, line: str) -> None:
+        """Show a line that stays."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def stage_ends(self, stage: Stage, seconds: float) -> None:
         """Finish the line."""
         if self.task is not None:
@@ -91,14 +96,16 @@ def run_lineage(profile: Profile, folder: Path, selection: str | None, in_proces
     warnings.filterwarnings("ignore", module="dagster")
     console = Console()
     home = Home(folder)
-    home.root.mkdir(parents=True, exist_ok=True)
     place = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
-    with place as compute:
+    with held(home.root, console.print), place as compute:
         assembly = assemble(profile, home, compute)
         width = max(len(name) for name in selected(assembly.definitions, assembly.lineage, selection))
         display = ProgressDisplay(console, width)
         console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
-        with local_instance(home, os.environ) as instance, display.progress:  # type: ignore[arg-type]
+        with (
+            local_instance(home, os.environ, display.noted) as instance,  # type: ignore[arg-type]
+            display.progress,
+        ):
             summary = bring_up_to_date(
                 assembly.definitions, assembly.lineage, home, assembly.control, instance, selection, display
             )

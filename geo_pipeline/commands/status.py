@@ -4,6 +4,7 @@ Freshness is ours: fingerprints in the home, everything upstream included. How o
 with which code, is Dagster's record.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from rich.text import Text
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration import dagster_record
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.lineage import Freshness, Lineage, State
 from geo_pipeline.orchestration.provenance import CODE_VERSION, materializations, recorded_tags
@@ -29,6 +31,7 @@ from geo_pipeline.orchestration.runner import DAGSTER_FOLDER
 from geo_pipeline.orchestration.stage import Stage
 from geo_pipeline.profiles.profile import Profile
 
+LOG = logging.getLogger(__name__)
 CODE = "code or settings changed"
 SOURCE = "photographs changed"
 INPUTS = "inputs changed"
@@ -138,8 +141,12 @@ def _reasons(
 def status(home: Home, profile: Profile) -> list[AssetState]:
     """The state of every asset of a home that was run with this profile. Changes nothing."""
     lineage = all_stages(profile, METHODS, BENCHMARKS)
-    folder = os.environ.get("DAGSTER_HOME") or home.root / DAGSTER_FOLDER
-    if not Path(folder, "dagster.yaml").is_file():
+    folder = Path(os.environ.get("DAGSTER_HOME") or home.root / DAGSTER_FOLDER)
+    if not (folder / "dagster.yaml").is_file():
+        return asset_states(lineage, home, None)
+    problem = dagster_record.unreadable(folder)
+    if problem:
+        LOG.warning("Dagster's record is left out, its counts and times are not known: %s", problem)
         return asset_states(lineage, home, None)
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         return asset_states(lineage, home, instance)

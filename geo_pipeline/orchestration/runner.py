@@ -7,7 +7,7 @@ the UI.
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +15,12 @@ import dagster as dg
 from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.lock import held
 from geo_pipeline.home.views import refresh_views
+from geo_pipeline.orchestration import dagster_record
 from geo_pipeline.orchestration.checks import refuse_failed
-from geo_pipeline.orchestration.definition import Observer, RunControl
+from geo_pipeline.orchestration.dead_runs import close_dead_runs, process_tags, waits_for
+from geo_pipeline.orchestration.definition import GPU_POOL, Observer, RunControl
 from geo_pipeline.orchestration.lineage import Freshness, Lineage
 from geo_pipeline.orchestration.provenance import needed_keys
 from geo_pipeline.orchestration.stage import Stage
@@ -50,6 +53,9 @@ class RunObserver(Observer):
     def stage_ends(self, stage: Stage, seconds: float) -> None:
         """A stage was executed."""
 
+    def noted(self, line: str) -> None:
+        """Something that the reader has to know: a dead run that was closed, a wait."""
+
 
 @dataclass
 class Summary:
@@ -72,6 +78,20 @@ def bring_up_to_date(
     Raises the first error of a stage, or CheckFailedError.
     """
     watcher = observer or RunObserver()
+    with held(home.root, watcher.noted):
+        close_dead_runs(instance, watcher.noted)
+        return _bring_up_to_date(definitions, lineage, home, control, instance, selection, watcher)
+
+
+def _bring_up_to_date(
+    definitions: dg.Definitions,
+    lineage: Lineage,
+    home: Home,
+    control: RunControl,
+    instance: dg.DagsterInstance,
+    selection: str | None,
+    watcher: RunObserver,
+) -> Summary:
     outside: dict[str, str] = {}
     control.observer, control.outside = watcher, outside
     summary, freshness = Summary(), Freshness(lineage, home, outside)
@@ -85,6 +105,9 @@ def bring_up_to_date(
             if needed:
                 started = time.monotonic()
                 control.wanted = frozenset(needed)
+                waiting = waits_for(instance, GPU_POOL) if stage.heavy else None
+                if waiting:
+                    watcher.noted(waiting)
                 _execute(job, stage, needed, instance)
                 summary.executed[name] = needed
                 freshness = Freshness(lineage, home, outside)
@@ -131,14 +154,21 @@ def remove_leftovers(home: Home) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def local_instance(home: Home, environment: dict[str, str]) -> dg.DagsterInstance:
+def local_instance(
+    home: Home, environment: dict[str, str], say: Callable[[str], None] = lambda line: None
+) -> dg.DagsterInstance:
     """The persistent Dagster instance: of DAGSTER_HOME where that is set, else inside the home.
 
-    Telemetry is off in the latter.
+    Telemetry is off in the latter, and what is damaged of it begins anew; `say` gets one line for each. Raises
+    DagsterRecordError when DAGSTER_HOME cannot be used.
     """
     sync_less()
-    if not environment.get("DAGSTER_HOME"):
-        environment["DAGSTER_HOME"] = str(prepare_dagster_home(home))
+    if environment.get("DAGSTER_HOME"):
+        dagster_record.check_given(environment["DAGSTER_HOME"])
+    else:
+        folder = prepare_dagster_home(home)
+        dagster_record.mend(folder, DAGSTER_YAML, say)
+        environment["DAGSTER_HOME"] = str(folder)
     return dg.DagsterInstance.get()
 
 
@@ -171,7 +201,7 @@ def prepare_dagster_home(home: Home) -> Path:
 
 def _execute(job: dg.JobDefinition, stage: Stage, needed: Sequence[str], instance: dg.DagsterInstance) -> None:
     key = dg.AssetKey(stage.name)
-    tags = {RANGE_START: needed[0], RANGE_END: needed[-1]} if stage.partitioned else {}
+    tags = process_tags() | ({RANGE_START: needed[0], RANGE_END: needed[-1]} if stage.partitioned else {})
     part = job.get_subset(asset_selection={key})
     result = part.execute_in_process(instance=instance, tags=tags, raise_on_error=True, run_config=QUIET)
     failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
