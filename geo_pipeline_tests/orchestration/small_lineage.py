@@ -16,8 +16,8 @@ from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
 from geo_pipeline.orchestration.code_location import code_location
 from geo_pipeline.orchestration.lineage import bind
-from geo_pipeline.orchestration.recipe import asset, listing, tables
 from geo_pipeline.orchestration.partitions import every, same_shard, whole
+from geo_pipeline.orchestration.recipe import asset, listing, tables
 from geo_pipeline.profiles.sample import sample
 
 SHARDS = ("a", "b", "c", "d")
