@@ -153,7 +153,7 @@ def lineage_of(profile):
 
 
 class Opened:
-    """Which files below a folder Python opens while `watched`."""
+    """Which files whose path begins so Python opens while `watched`."""
 
     def __init__(self, folder):
         self.folder = str(folder)
