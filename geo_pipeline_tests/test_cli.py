@@ -155,8 +155,8 @@ def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--select", "nothing_here"), "expected names such as catalogue"),
-        (("--select", "tag:(("), "expected names such as catalogue"),
+        (("--select", "nothing_here"), "expected names such as photographs, catalogue"),
+        (("--select", "tag:(("), "expected names such as photographs, catalogue"),
         (("--seed", "-3"), "expected 0 or more"),
     ],
 )

@@ -43,15 +43,20 @@ def test_every_asset_is_ready_for_a_strangers_eye():
         node = graph.get(key)
         assert node.description, key
         assert node.description.endswith("."), key
-        assert node.owners, key
         assert node.kinds, key
-        assert node.code_version, key
+        assert node.metadata["title"], key
+        assert node.is_observable or node.owners, key
+        assert node.is_observable or node.code_version, key
+    assert {key.to_user_string() for key in graph.observable_asset_keys} == {"photographs"}
 
 
-def test_jobs_are_named_for_wishes_and_the_schedule_is_off():
+def test_jobs_are_named_for_what_is_wanted_and_the_weekly_sensor_is_off():
     made = definitions()
     assert {job.name for job in made.jobs} == {"rebuild_geosurge", "rebuild_router", "rebenchmark", "compare"}
-    assert [schedule.default_status for schedule in made.schedules] == [dg.DefaultScheduleStatus.STOPPED]
+    assert not made.schedules
+    assert [(sensor.name, sensor.default_status) for sensor in made.sensors] == [
+        ("weekly_rebenchmark", dg.DefaultSensorStatus.STOPPED)
+    ]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The whole lineage on a dozen photographs with EXIF that the test draws; every arrow of the graph is really read."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import dagster as dg
@@ -8,14 +9,19 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.cli import app
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import checkpoint, table
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.views import query
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.assembly import assemble
-from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, prepare_dagster_home
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.dagster_home import prepare_dagster_home
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline.sample_world.config import PlanetConfig
@@ -26,25 +32,33 @@ PLACES = ((48.86, 2.35), (40.42, -3.7), (52.52, 13.4), (41.9, 12.5), (59.33, 18.
 
 
 class RecordingHome(Home):
-    """A home that remembers what each stage opens."""
+    """A home that remembers what each asset opens."""
 
-    def __init__(self, root):
+    def __init__(self, root, reads=None):
         super().__init__(root)
-        self.reads = {}
-        self.stage = None
+        self.reads = {} if reads is None else {name: set(read) for name, read in reads.items()}
+        self.at_work = None
 
     def opened(self, artifact):
-        self.reads.setdefault(self.stage, set()).add(artifact)
+        self.reads.setdefault(self.at_work, set()).add(artifact)
 
 
-class Watch(RunObserver):
-    """Tells the home which stage is at work."""
+class Watch(Progress):
+    """Says to the home which asset is at work."""
 
     def __init__(self, home):
         self.home = home
 
-    def stage_begins(self, stage, needed):
-        self.home.stage = stage.name
+    def asset_begins(self, asset, keys):
+        self.home.at_work = asset.name
+
+
+def bring_up(lineage, home, selection=None, progress=None):
+    """One run in process, with the home's own Dagster; what it executed."""
+    definitions = code_location(lineage, home, InProcessCompute(lineage.profile.compute))
+    what = wanted(definitions, lineage, selection)
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        return bring_up_to_date(definitions, lineage, home, instance, what, progress).executed
 
 
 def degrees(value):
@@ -80,40 +94,45 @@ def finished(tmp_path_factory):
     profile = replace(photos(files_spec(str(base / "pictures"))), max_rejected_share=0.1)
     home = RecordingHome(base / "home")
     home.root.mkdir()
-    made = assemble(profile, home, InProcessCompute(profile.compute))
-    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        summary = bring_up_to_date(made.definitions, made.lineage, home, made.control, instance, None, Watch(home))
-    return base, home, made.lineage, summary
+    lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
+    return base, home, lineage, bring_up(lineage, home, None, Watch(home))
 
 
 @pytest.fixture(scope="module")
-def compared(finished):
-    """The same home with what is made on demand, for two baselines and three ablations."""
-    _, home, lineage, _ = finished
+def compared(finished, tmp_path_factory):
+    """A copy of the home with what is made when it is asked for, for two baselines and three ablations."""
+    _, first, lineage, _ = finished
+    home = RecordingHome(tmp_path_factory.mktemp("compared") / "home", first.reads)
+    shutil.copytree(first.root, home.root)
     some = {name: each for name, each in METHODS.items() if each.baseline in (None, "lknn", "isns")}
     profile = replace(lineage.profile, ablations=("classifier", "depth_1", "fusion_0"))
-    made = assemble(profile, home, InProcessCompute(profile.compute), some)
-    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        summary = bring_up_to_date(
-            made.definitions, made.lineage, home, made.control, instance, "+comparison_report", Watch(home)
-        )
-        again = bring_up_to_date(made.definitions, made.lineage, home, made.control, instance, "+comparison_report")
-    return home, made.lineage, summary, again
+    lineage = bind(ASSETS, profile, some, BENCHMARKS)
+    executed = bring_up(lineage, home, "+comparison_report", Watch(home))
+    return home, lineage, executed, bring_up(lineage, home, "+comparison_report")
 
 
-def test_a_plain_run_makes_every_stage_but_those_on_demand(finished):
-    _, _, lineage, summary = finished
-    assert list(summary.executed) == lineage.everyday
-    assert "comparison_report" not in lineage.everyday
-
-
-def test_what_is_made_on_demand_is_made_once(compared):
-    home, lineage, summary, again = compared
-    assert {name for name in summary.executed if lineage.stages[name].on_demand} == {
-        name for name, stage in lineage.stages.items() if stage.on_demand
+def test_a_plain_run_makes_the_everyday_keys_of_every_asset_and_nothing_else(finished):
+    _, home, lineage, executed = finished
+    observed = [name for name, asset in lineage.assets.items() if asset.declared.observed]
+    assert observed == ["photographs"]
+    assert executed == {
+        name: list(asset.everyday) for name, asset in lineage.assets.items() if asset.everyday and name not in observed
     }
-    assert "geosurge_checkpoint" not in summary.executed
-    assert again.executed == {}
+    for asset in lineage.assets.values():
+        for key in set(asset.keys) - set(asset.everyday):
+            assert not any(home.stored(output) for output in asset.outputs(key)), (asset.name, key)
+    assert "comparison_report" not in lineage.everyday
+    assert 0 < len(lineage.assets["baseline_checkpoints"].everyday) < len(lineage.assets["baseline_checkpoints"].keys)
+
+
+def test_what_is_asked_for_is_made_once(compared):
+    home, lineage, executed, again = compared
+    rest = {name: set(asset.keys) - set(asset.everyday) for name, asset in lineage.assets.items()}
+    for name, keys in rest.items():
+        assert keys <= set(executed.get(name, ())), name
+    assert {"geosurge_ablations", "comparison_scores", "comparison_report"} <= set(executed)
+    assert {name for name, keys in executed.items() if not rest[name]} == set(), "what a plain run made is fresh"
+    assert again == {}
     for variant in lineage.profile.ablations:
         folder = home.place(checkpoint("geosurge_ablations", variant))
         assert (folder / "model.safetensors").is_file()
@@ -121,7 +140,7 @@ def test_what_is_made_on_demand_is_made_once(compared):
     count = {row["method"]: row["n"] for row in answered}
     queries = query(home, "select count(*) n from images where set_name = 'photos'").to_pylist()[0]["n"]
     assert {count[name] for name in ("classifier", "depth_1", "fusion_0", "isns", "lknn_without_idea")} == {queries}
-    text = (home.place(lineage.stages["comparison_report"].outputs("all")[0]) / "report.md").read_text()
+    text = (home.place(lineage.assets["comparison_report"].outputs("all")[0]) / "report.md").read_text()
     for words in ("Table VI", "Table VII", "Table VIII", "Its idea", "ISNs", "Not run, so without a row"):
         assert words in text
 
@@ -134,13 +153,17 @@ def test_every_declared_dependency_is_read_and_nothing_else(compared):
         "segmentation_manifest": {"segmentations"},
         "reference_gallery": {"images", "features"},
     }
-    for stage in lineage.stages.values():
-        declared = {artifact for key in stage.keys for artifact in stage.inputs(key)}
-        read = home.reads.get(stage.name, set())
-        assert declared <= read, f"{stage.name} declares what it does not read: {declared - read}"
+    looked_at = set()
+    for asset in lineage.assets.values():
+        inputs = {read.artifact for key in asset.keys for read in asset.inputs(key)}
+        declared = {artifact for artifact in inputs if artifact.kind != "observation"}
+        looked_at |= {asset.name} if inputs != declared else set()
+        read = home.reads.get(asset.name, set())
+        assert declared <= read, f"{asset.name} declares what it does not read: {declared - read}"
         through = {name for each in declared if each.kind == "manifest" for name in listings[each.name]}
         unlisted = {each for each in read - declared if not (each.kind == "table" and each.name in through)}
-        assert not unlisted, f"{stage.name} reads what it does not declare: {unlisted}"
+        assert not unlisted, f"{asset.name} reads what it does not declare: {unlisted}"
+    assert looked_at == {"catalogue"}, "photographs lie outside the home; test_stories changes them"
 
 
 def test_every_photograph_is_counted_somewhere(finished):
@@ -165,7 +188,7 @@ def _listed(home):
 
 def test_the_report_says_what_it_is(finished):
     _, home, lineage, _ = finished
-    report = home.place(lineage.stages["benchmark_report"].outputs("all")[0])
+    report = home.place(lineage.assets["benchmark_report"].outputs("all")[0])
     text = (report / "report.md").read_text()
     assert "small" in text
     assert "drawn planets" in text
@@ -189,7 +212,7 @@ def test_the_command_finds_nothing_to_do_and_locates_a_photograph(finished, tmp_
     told = CliRunner().invoke(app, ["status", *words])
     assert told.exit_code == 0, told.output
     assets = json.loads(told.stdout)["assets"]
-    assert [each["asset"] for each in assets] == list(finished[2].stages)
+    assert [each["asset"] for each in assets] == list(finished[2].assets)
     located = CliRunner().invoke(app, ["locate", str(base / "pictures" / "photo03.jpg"), *words])
     assert located.exit_code == 0, located.output
     answer = json.loads(located.stdout)[0]
@@ -202,12 +225,25 @@ def test_the_command_finds_nothing_to_do_and_locates_a_photograph(finished, tmp_
 
 def test_the_job_rebenchmark_renews_scores_that_are_gone(finished):
     _, home, lineage, _ = finished
-    made = assemble(lineage.profile, home, InProcessCompute(lineage.profile.compute))
+    definitions = code_location(lineage, home, InProcessCompute(lineage.profile.compute))
     scores = home.place(table("scores", "photos"))
     before = scores.read_bytes()
     scores.unlink()
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        count = len(instance.fetch_materializations(dg.AssetKey("benchmark_scores"), limit=99).records)
-        assert made.definitions.resolve_job_def("rebenchmark").execute_in_process(instance=instance).success
-        assert len(instance.fetch_materializations(dg.AssetKey("benchmark_scores"), limit=99).records) == count + 1
+
+        def events():
+            return {
+                name: len(instance.fetch_materializations(dg.AssetKey(name), limit=999).records)
+                for name, asset in lineage.assets.items()
+                if not asset.declared.observed
+            }
+
+        counts = events()
+        done = definitions.resolve_job_def("rebenchmark").execute_in_process(instance=instance)
+        assert done.success
+        assert {name: count - counts[name] for name, count in events().items() if count != counts[name]} == {
+            "benchmark_scores": 1
+        }
+        started = instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": done.run_id}))
+        assert [run.asset_selection for run in started] == [{dg.AssetKey("benchmark_scores")}]
     assert scores.read_bytes() == before

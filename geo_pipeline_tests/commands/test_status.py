@@ -1,16 +1,26 @@
 import io
 import json
-from dataclasses import replace
+import shutil
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.cli import app
 from geo_pipeline.commands.status import AssetState, asset_states, print_status, to_json
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import table
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.freshness import Freshness
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.observation import observe
+from geo_pipeline.orchestration.partitions import same_shard
+from geo_pipeline.orchestration.recipe import asset
+from geo_pipeline.orchestration.work import Work
 from geo_pipeline.profiles.sample import sample
-from geo_pipeline_tests.orchestration.small_lineage import build
+from geo_pipeline_tests.orchestration.picture_lineage import Pictures, lineage_of
+from geo_pipeline_tests.orchestration.small_lineage import World, build, curves, recipes, shards
 
 
 def states(small, instance="its own"):
@@ -39,11 +49,11 @@ def test_the_status_follows_a_home_through_its_life(small):
     small.bring_up()
     done = states(small)
     assert {each.state for each in done.values()} == {"fresh"}
-    assert {name: (each.rows, each.materializations) for name, each in done.items()} == {
-        "features": (6, 4),
-        "doubles": (6, 4),
-        "features_manifest": (4, 1),
-        "total": (1, 1),
+    assert {name: each.rows for name, each in done.items()} == {
+        "features": 6,
+        "doubles": 6,
+        "features_manifest": 4,
+        "total": 1,
     }
     assert all(each.last for each in done.values())
     assert "all 4 assets are up to date" in printed(small)
@@ -55,48 +65,94 @@ def test_the_status_follows_a_home_through_its_life(small):
 
     small.world.numbers["b"] = [40.0]
     added = states(small)
-    assert (counts(added["features"]), added["features"].why) == ((0, 4, 0), {"photographs changed": 4})
-    assert added["doubles"].why == {"follows features": 4}
+    assert (counts(added["features"]), added["features"].why) == ((3, 1, 0), {"code or settings changed": 1})
+    assert (counts(added["doubles"]), added["doubles"].why) == ((3, 1, 0), {"follows features": 1})
     small.bring_up("features")
     made = states(small)
     assert (counts(made["doubles"]), made["doubles"].why) == ((3, 1, 0), {"inputs changed": 1})
-    assert (made["features_manifest"].why, made["features"].materializations) == ({"inputs changed": 1}, 5)
+    assert made["features_manifest"].why == {"inputs changed": 1}
+    assert made["features"].last >= added["features"].last
     text = printed(small)
     assert "1 stale of 4" in text
     assert "3 of 4 assets are not up to date" in text
 
-    small.home.place(build(small.world).stages["doubles"].outputs("c")[0]).unlink()
+    small.home.place(build(small.world).assets["doubles"].outputs("c")[0]).unlink()
     assert counts(states(small)["doubles"]) == (2, 1, 1)
-    unrecorded = states(small, None)["total"]
-    assert (unrecorded.materializations, unrecorded.last) == (0, None)
+    assert states(small, None)["total"].last is None
     plain = to_json(sample(0), small.home, list(made.values()))
     assert json.loads(json.dumps(plain))["assets"][1]["state"] == "stale"
 
 
 def test_what_nobody_asked_for_is_no_debt(small):
     small.bring_up()
-    lineage = build(small.world)
-    asked = replace(lineage.stages["total"], name="extra", on_demand=True)
-    asked = replace(asked, outputs=lambda key: (table("training_curves", "extra"),))
-    more = replace(lineage, stages={**lineage.stages, "extra": asked})
-    found = asset_states(more, small.home, None)
+    resting = extra_of(nobody)
+    found = asset_states(resting, small.home, None)
     console = Console(file=io.StringIO(), width=160)
     print_status(console, sample(0), small.home, found)
     text = console.file.getvalue()
     assert "all 4 assets are up to date" in text
-    assert "1 more are made on demand" in text
+    assert "1 more are made when they are asked for" in text
     assert "--select '+extra'" in text
     assert "not made yet" not in text
 
 
-def test_photographs_that_cannot_be_read_are_said_to_be_so(small):
-    small.bring_up("features")
+def test_of_keys_that_a_plain_run_passes_over_only_those_that_were_made_count(small):
+    small.bring_up()
+    lineage = extra_of(lambda scope: ("a",))
+    extra = lineage.assets["extra"]
 
-    def gone():
-        raise FileNotFoundError("the disk is not there")
+    def made(*keys):
+        fresh = Freshness(lineage, small.home)
+        prints = {key: str(fresh.expected(extra, key)) for key in keys}
+        extra.make(Work(extra, keys, small.home, InProcessCompute(lineage.profile.compute), prints))
 
-    small.world.digest = gone
-    assert states(small)["features"].why == {"photographs cannot be read": 4}
+    def state():
+        return {each.asset: each for each in asset_states(lineage, small.home, None)}["extra"]
+
+    assert (state().shards, state().why) == (1, {"not made yet": 1})
+    made("a")
+    assert (state().state, state().shards) == ("fresh", 1)
+    made("c")
+    assert (state().state, state().shards) == ("fresh", 2)
+
+
+def nobody(scope):
+    return ()
+
+
+def extra_of(everyday):
+    """The small lineage with one asset more, of which a plain run makes some keys."""
+
+    @asset(
+        title="t", partitions=shards, everyday=everyday, reads={"features": same_shard}, group_name="g",
+        writes=lambda key: (table("training_curves", f"extra/{key}"),), kinds={"parquet"},
+    )  # fmt: skip
+    def extra(work):
+        """More."""
+        for key in work.keys:
+            work.write(key, training_curves=curves([float(work.table("features", key).num_rows)]))
+
+    return bind((*recipes(World()), extra), sample(0), METHODS, BENCHMARKS)
+
+
+def test_the_photographs_are_stale_when_they_are_not_what_was_last_seen(tmp_path):
+    pictures = Pictures(tmp_path)
+    for number in range(8):
+        pictures.photograph(number)
+    pictures.listed(range(8))
+
+    def photographs():
+        return asset_states(lineage_of(pictures.profile), pictures.home, None)[0]
+
+    keys = len(lineage_of(pictures.profile).assets["photographs"].keys)
+    assert (photographs().asset, photographs().why) == ("photographs", {"not made yet": keys})
+    observe(lineage_of(pictures.profile).scope, pictures.home)
+    assert (photographs().state, photographs().why) == ("fresh", {})
+    pictures.photograph(3, "another colour")
+    assert (photographs().stale, photographs().fresh) == (1, keys - 1)
+    assert photographs().why == {"photographs changed since they were last looked at": 1}
+    shutil.rmtree(tmp_path / "photographs")
+    assert photographs().why == {"photographs cannot be read": 1}
 
 
 def test_what_is_damaged_is_said_and_made_again_alone(small, caplog):
@@ -104,9 +160,9 @@ def test_what_is_damaged_is_said_and_made_again_alone(small, caplog):
     small.world.made.clear()
     whole = small.files()
     lineage = build(small.world)
-    cut = small.home.place(lineage.stages["doubles"].outputs("b")[0])
-    empty = small.home.place(lineage.stages["features"].outputs("c")[0])
-    listing = small.home.place(lineage.stages["features_manifest"].outputs("all")[0])
+    cut = small.home.place(lineage.assets["doubles"].outputs("b")[0])
+    empty = small.home.place(lineage.assets["features"].outputs("c")[0])
+    listing = small.home.place(lineage.assets["features_manifest"].outputs("all")[0])
     text = listing.read_text()
     cut.write_bytes(cut.read_bytes()[:300])
     empty.write_bytes(b"")
@@ -126,14 +182,14 @@ def test_what_is_damaged_is_said_and_made_again_alone(small, caplog):
 def large_states():
     """What a large home may say: long names, long reasons, long numbers."""
     rows = [
-        ("catalogue", (2048, 0, 0), 4_723_695, 2048, {}),
-        ("features", (0, 1024, 1024), 4_723_695, 12_345, {"follows geosurge_checkpoint": 1024, "not made yet": 1024}),
-        ("geocells", (0, 1, 0), 123_456, 1, {"inputs, code or settings changed": 1}),
-        ("router_coordinates_only_predictions", (1, 1, 1), 2999, 12, {"follows router_checkpoint": 1, "inputs": 1}),
+        ("catalogue", (2048, 0, 0), 4_723_695, {}, {"a rename alone, the bytes were compared": 2048}),
+        ("features", (0, 1024, 1024), 4_723_695, {"follows geosurge_checkpoint": 1024, "not made yet": 1024}, {}),
+        ("geocells", (0, 1, 0), 123_456, {"code or settings changed": 1}, {}),
+        ("router_coordinates_only_predictions", (1, 1, 1), 2999, {"follows router_checkpoint": 1, "inputs": 1}, {}),
     ]
     return [
-        AssetState(name, "t", sum(shards), *shards, count, made, "2025-01-02T03:04:05+00:00", why)
-        for name, shards, count, made, why in rows
+        AssetState(name, "t", sum(shards), *shards, count, "2025-01-02T03:04:05+00:00", why, accepted)
+        for name, shards, count, why, accepted in rows
     ]
 
 
@@ -150,9 +206,8 @@ def test_every_reason_and_number_is_whole_whatever_the_terminal(small, width, fe
     words = set(console.file.getvalue().split())
     for each in given:
         start = next(name for name in table_rows if each.asset.startswith(name))
-        assert f" {each.rows:,} " in table_rows[start]
-        assert f" {each.materializations:,} " in table_rows[start]
-        for reason in each.why:
+        assert f" {each.rows:,} " in f"{table_rows[start]} "
+        for reason in (*each.why, *(f"accepted: {why}" for why in each.accepted)):
             assert set(reason.split()) <= words, f"{reason} at {width} columns"
     assert (" Jan " in console.file.getvalue()) == (few or width >= 160)
 

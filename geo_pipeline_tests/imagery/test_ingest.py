@@ -29,11 +29,12 @@ from geo_pipeline.imagery.ingest import (
 )
 from geo_pipeline.imagery.opening import open_source
 from geo_pipeline.imagery.source import MissingImageError, read_each
-from geo_pipeline.orchestration.assets.images import image_stages
-from geo_pipeline.orchestration.definition import commit
-from geo_pipeline.orchestration.lineage import Freshness, Lineage
-from geo_pipeline.orchestration.shards import shards_of
-from geo_pipeline.orchestration.stage import Made, Stage, Step, same_key
+from geo_pipeline.orchestration.assets import images
+from geo_pipeline.orchestration.freshness import Freshness
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.partitions import all_shards
+from geo_pipeline.orchestration.recipe import asset, tables
+from geo_pipeline.orchestration.work import Work
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.imagery.drawn_files import bomb_png, encoded, quartered, with_exif
@@ -60,6 +61,9 @@ class PlainFolder:
 
     def open(self):
         return self
+
+    def drawn_by(self):
+        return ()
 
 
 class Forgetful(PlainFolder):
@@ -214,39 +218,35 @@ def locators_of(shard):
     return [f"{shard}-{number}.jpg" for number in range(3)]
 
 
+@asset(title="t", partitions=all_shards, reads={}, writes=tables("catalogue"), group_name="g", kinds={"parquet"})
+def catalogue(work):
+    """The files of each shard that are there."""
+    for key in work.keys:
+        folder = work.profile.source.root
+        work.write(key, catalogue=rows_of([name for name in locators_of(key) if (folder / name).exists()], key))
+
+
 class Ingest:
-    """The real stage `images` over four shards of three photographs, one of them broken, in a home of its own."""
+    """The real asset `images` over four shards of three photographs, one of them broken, in a home of its own."""
 
     def __init__(self, home, photographs, deadly=""):
         source = PlainFolder(photographs, deadly)
         profile = replace(sample(0), reference_shards=3, benchmarks=(), source=source)
-        images, _ = image_stages(profile, shards_of(profile))
         self.home = Home(home)
-        self.lineage = Lineage(profile, {"catalogue": self._catalogue(photographs), "images": images}, {})
-
-    def _catalogue(self, photographs):
-        def make(step, keys):
-            for key in keys:
-                there = [name for name in locators_of(key) if (photographs / name).exists()]
-                yield Made(key, {"catalogue": rows_of(there, key)})
-
-        return Stage(
-            name="catalogue", title="t", description="d", group="g", kinds=("parquet",), keys=SHARDS, partitioned=True,
-            inputs=lambda key: (), outputs=same_key("catalogue"), make=make, rooms=("imagery.source",),
-        )  # fmt: skip
+        self.lineage = bind((catalogue, images), profile, {}, {})
 
     def run(self, compute=None):
         """Make what is not fresh, as a run of Dagster does; the keys of `images` that were made."""
         compute = compute or InProcessCompute(ComputeConfig())
-        made_keys = []
-        for stage in self.lineage.stages.values():
+        made = {name: [] for name in self.lineage.assets}
+        for each in self.lineage.assets.values():
             fresh = Freshness(self.lineage, self.home)
-            wanted = {key: str(fresh.expected(stage, key)) for key in SHARDS if fresh.own_state(stage, key) != "fresh"}
-            step = Step(stage, self.lineage.profile, self.home, compute, wanted, made_keys.append)
-            for made in stage.make(step, list(wanted)) if wanted else ():
-                commit(stage, self.home, made, wanted[made.key])
-                made_keys += [made.key] if stage.name == "images" else []
-        return made_keys
+            wanted = {key: str(fresh.expected(each, key)) for key in SHARDS if fresh.own_state(each, key) != "fresh"}
+            done = made[each.name]
+            work = Work(each, list(wanted), self.home, compute, wanted, done=lambda key, _, done=done: done.append(key))
+            if wanted:
+                each.make(work)
+        return made["images"]
 
     def files(self):
         """Bytes and time of change of every file of images and their quarantine."""

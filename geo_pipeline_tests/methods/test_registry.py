@@ -14,8 +14,10 @@ from geo_pipeline.home.home import Home
 from geo_pipeline.methods.densest_cell import DensestCell
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
-from geo_pipeline.orchestration.assembly import assemble
-from geo_pipeline.orchestration.shards import shards_of
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.partitions import shards_of
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
@@ -34,14 +36,20 @@ EXPECTED = [
 ]
 
 
-def assembled(methods=None, registry=None, **changes):
-    profile = replace(sample(0), **changes)
-    return assemble(profile, Home(Path("nowhere")), InProcessCompute(profile.compute), methods, registry)
+def lineage_of(methods=METHODS, registry=BENCHMARKS, **changes):
+    return bind(ASSETS, replace(sample(0), **changes), methods, registry)
+
+
+def graph_of(lineage):
+    made = code_location(lineage, Home(Path("nowhere")), InProcessCompute(lineage.profile.compute))
+    return made.resolve_asset_graph()
 
 
 def test_the_registry_names_every_method_once():
     assert list(METHODS) == EXPECTED
-    assert len({method.asset for method in METHODS.values()}) == len(METHODS)
+    own = [method.asset for method in METHODS.values() if method.baseline is None]
+    assert len(set(own)) == len(own), "baselines are partitions of one asset"
+    assert {method.asset for method in METHODS.values()} - set(own) == {"baseline_predictions"}
     assert METHODS["router"].asset == "routed_predictions"
 
 
@@ -53,63 +61,63 @@ def test_entries_are_torch_free():
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 def test_what_a_method_declares_is_an_asset(method):
-    stages = assembled().lineage.stages
-    parents = assembled().lineage.parents(stages[method.asset])
-    assert set(parents) == set(method.upstream)
+    asset = lineage_of().assets[method.asset]
+    (key, *_) = [key for key in asset.keys if key.partition("|")[2] in ("", method.name)]
+    assert {read.asset for read in asset.inputs(key)} == set(method.upstream)
 
 
 def test_a_new_method_and_a_new_benchmark_appear_by_registering_them():
-    """One entry each: the asset, the check, the score and the schedule's job follow."""
+    """One entry each: the asset, the check, the score and the weekly job follow."""
     fake = replace(METHODS["densest_cell"], name="fake", title="Fake", asset="fake_predictions")
     benchmark = Benchmark("fake_set", "Fake set", 7)
-    made = assembled({**METHODS, "fake": fake}, {**BENCHMARKS, "fake_set": benchmark}, benchmarks=("fake_set",))
-    stages = made.lineage.stages
-    assert stages["fake_predictions"].keys == ("router_queries", "fake_set")
-    assert "fake_predictions" in made.lineage.parents(stages["benchmark_scores"])
-    assert stages["benchmark_scores"].keys == ("fake_set",)
-    assert "fake_predictions" in {
-        key.to_user_string() for key in made.definitions.resolve_asset_graph().get_all_asset_keys()
-    }
-    assert assembled().lineage.stages["benchmark_scores"].code_version != stages["benchmark_scores"].code_version
+    made = lineage_of({**METHODS, "fake": fake}, {**BENCHMARKS, "fake_set": benchmark}, benchmarks=("fake_set",))
+    assets = made.assets
+    assert assets["fake_predictions"].keys == ("router_queries", "fake_set")
+    assert assets["fake_predictions"].declared.weekly
+    assert "fake_predictions" in made.parents(assets["benchmark_scores"])
+    assert assets["benchmark_scores"].keys == ("fake_set",)
+    assert "fake_predictions" in {key.to_user_string() for key in graph_of(made).get_all_asset_keys()}
+    assert lineage_of().assets["benchmark_scores"].code_version != assets["benchmark_scores"].code_version
 
 
-def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_on_demand():
-    few, all_of_them = (assembled(everyday_baselines=names).lineage for names in (("isns",), tuple(BASELINES)))
-    assert {name for name in few.everyday if few.stages[name].group == "baselines"} == {
-        f"isns{ending}_{what}" for ending in ("", "_without_idea") for what in ("checkpoint", "predictions")
-    }
-    assert list(few.stages) == list(all_of_them.stages)
-    assert set(all_of_them.everyday) - set(few.everyday) == {
-        f"{name}{ending}_{what}"
-        for name in BASELINES if name != "isns"
-        for ending in ("", "_without_idea")
-        for what in ("checkpoint", "predictions")
-    }  # fmt: skip
+def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_when_asked_for():
+    few, all_of_them = (lineage_of(everyday_baselines=names) for names in (("isns",), tuple(BASELINES)))
+    trained, answered = "baseline_checkpoints", "baseline_predictions"
+    assert few.assets[trained].everyday == ("isns", "isns_without_idea")
+    assert {key.partition("|")[2] for key in few.assets[answered].everyday} == {"isns", "isns_without_idea"}
+    assert few.assets[trained].keys == all_of_them.assets[trained].keys == all_of_them.assets[trained].everyday
+    assert all_of_them.assets[answered].everyday == few.assets[answered].keys
+    assert list(few.assets) == list(all_of_them.assets)
     for lineage in (few, all_of_them):  # what a plain run makes never waits for what it passes over
         for name in lineage.everyday:
-            assert set(lineage.parents(lineage.stages[name])) <= set(lineage.everyday)
-    assert "isns_predictions" in few.parents(few.stages["benchmark_scores"])
-    assert "planet_predictions" in few.parents(few.stages["comparison_scores"])
+            for key in lineage.assets[name].everyday:
+                for read in lineage.assets[name].inputs(key):
+                    assert read.key in lineage.assets[read.asset].everyday
+    scored = {read.key for read in few.assets["benchmark_scores"].inputs("planet_mixed") if read.asset == answered}
+    compared = {read.key for read in few.assets["comparison_scores"].inputs("planet_mixed") if read.asset == answered}
+    assert scored == {"planet_mixed|isns", "planet_mixed|isns_without_idea"}
+    assert compared == {key for key in few.assets[answered].keys if key.startswith("planet_mixed|")} - scored
 
 
 def test_query_sets_of_several_shards_are_predicted_by_shard_and_scored_whole():
-    lineage = assembled(query_shards=(("router_queries", 2), ("planet_mixed", 3))).lineage
+    lineage = lineage_of(query_shards=(("router_queries", 2), ("planet_mixed", 3)))
     parts = tuple(f"planet_mixed-00{number}" for number in range(3))
     queries = ("router_queries-000", "router_queries-001")
-    stages = lineage.stages
-    assert stages["geosurge_predictions"].keys == (*queries, *parts, "planet_remote", "planet_cities")
-    assert stages["routed_predictions"].keys == (*parts, "planet_remote", "planet_cities")
-    assert stages["benchmark_scores"].keys == ("planet_mixed", "planet_remote", "planet_cities")
-    assert lineage.parents(stages["benchmark_scores"])["router_image_only_predictions"]["planet_mixed"] == set(parts)
-    assert lineage.parents(stages["georouting_table"])["retrieval_predictions"]["all"] == set(queries)
-    assert set(queries) <= lineage.parents(stages["router_checkpoint"])["images"]["all"]
-    assert {key for key in stages["geosurge_ablation_predictions"].keys if key.startswith("depth_1")} == {
-        f"depth_1/{part}" for part in (*parts, "planet_remote", "planet_cities")
-    }
+    assets = lineage.assets
+    assert assets["geosurge_predictions"].keys == (*queries, *parts, "planet_remote", "planet_cities")
+    assert assets["routed_predictions"].keys == (*parts, "planet_remote", "planet_cities")
+    assert assets["benchmark_scores"].keys == ("planet_mixed", "planet_remote", "planet_cities")
+    assert lineage.parents(assets["benchmark_scores"])["router_image_only_predictions"]["planet_mixed"] == set(parts)
+    assert lineage.parents(assets["georouting_table"])["retrieval_predictions"]["all"] == set(queries)
+    assert set(queries) <= lineage.parents(assets["router_checkpoint"])["images"]["all"]
+    for name, variant in (("geosurge_ablation_predictions", "depth_1"), ("baseline_predictions", "lknn")):
+        assert [key for key in assets[name].keys if key.endswith(f"|{variant}")] == [
+            f"{part}|{variant}" for part in (*parts, "planet_remote", "planet_cities")
+        ]
     assert [lineage.benchmark_of(key) for key in (*parts, *queries, "reference-000")] == [
         *["planet_mixed"] * 3, None, None, None
     ]  # fmt: skip
-    assembled(query_shards=(("planet_mixed", 3),)).definitions.resolve_asset_graph()
+    graph_of(lineage_of(query_shards=(("planet_mixed", 3),)))
 
 
 def test_the_papers_query_sets_are_no_larger_shards_than_a_few_thousand_photographs():
@@ -121,7 +129,7 @@ def test_the_papers_query_sets_are_no_larger_shards_than_a_few_thousand_photogra
 
 def test_a_baseline_without_a_configuration_is_one_clear_message():
     with pytest.raises(ProfileError, match="found no configuration of the baseline lknn in profile sample"):
-        assembled(baselines=())
+        graph_of(lineage_of(baselines=()))
 
 
 def test_the_densest_cell_is_of_the_finest_partition():

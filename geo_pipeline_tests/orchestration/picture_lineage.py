@@ -1,5 +1,5 @@
-"""The lineage from photographs to features on a drawn folder: the real catalogue, images and manifests, and two workers
-of the tests in the place of the networks. Its stories are told in test_stories.py.
+"""The lineage from photographs to features on a drawn folder: the real observation, catalogue, images and manifests,
+and two workers of the tests in the place of the networks. Its stories are told in test_stories.py.
 """
 
 import csv
@@ -7,6 +7,7 @@ import io
 import itertools
 import random
 import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +20,26 @@ from PIL import Image
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
-from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.assembly import assemble_lineage
-from geo_pipeline.orchestration.assets import all_stages
-from geo_pipeline.orchestration.lineage import Freshness
-from geo_pipeline.orchestration.runner import bring_up_to_date
-from geo_pipeline.orchestration.stage import Made, written_shards
+from geo_pipeline.orchestration import events
+from geo_pipeline.orchestration.assets import (
+    catalogue,
+    image_manifest,
+    images,
+    photographs,
+    reference_gallery,
+    segmentation_manifest,
+)
+from geo_pipeline.orchestration.assets.segmentations import oneformer
+from geo_pipeline.orchestration.assets.segmentations import photographs as jpegs
+from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.freshness import Freshness
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.observation import observe
+from geo_pipeline.orchestration.partitions import all_shards, same_shard
+from geo_pipeline.orchestration.recipe import asset, tables
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
@@ -54,6 +67,9 @@ class CountingCompute(InProcessCompute):
         super().__init__(config)
         self.calls = []
         self.stop_after = None
+
+    def configured(self, config):
+        return self
 
     def map_shards(self, job, keys, on_cpu=False):
         self.calls.append(job.name)
@@ -90,30 +106,72 @@ def features_of(rows):
     return pa.table({"image_id": rows["image_id"], "feature": pa.array(values, pa.list_(pa.float32()))})
 
 
+@asset(
+    title="Segmentations",
+    partitions=all_shards,
+    reads={"images": same_shard},
+    writes=tables("segmentations"),
+    settings=lambda scope: scope.profile.segmentation,
+    group_name="segmentation",
+    kinds={"parquet"},
+)
+def segmentations(work):
+    """Maps of one class."""
+    work.map_shards(FlatMaps, jpegs, oneformer)
+
+
+@asset(
+    title="Features",
+    partitions=all_shards,
+    reads={"images": same_shard, "segmentations": same_shard},
+    writes=tables("features"),
+    group_name="geosurge",
+    kinds={"parquet"},
+)
+def features(work):
+    """Two numbers of each map."""
+    for key in work.keys:
+        work.table("images", key, ["image_id"])
+        work.write(key, features=features_of(work.table("segmentations", key)))
+
+
+RECIPES = (
+    photographs,
+    catalogue,
+    images,
+    image_manifest,
+    segmentations,
+    segmentation_manifest,
+    features,
+    reference_gallery,
+)
+
+
 def lineage_of(profile):
-    """The stages up to the gallery, with workers of the tests."""
-    whole = all_stages(profile, METHODS, BENCHMARKS)
+    """The assets up to the gallery, with workers of the tests."""
+    return bind(RECIPES, profile, METHODS, BENCHMARKS)
 
-    def segment(step, keys):
-        job = step.job(
-            keys,
-            FlatMaps,
-            lambda reads, key: reads.table("images", key, ["image_id", "jpeg"]),
-            lambda reads: {"config": profile.segmentation},
-        )
-        yield from written_shards(step, job, keys)
 
-    def look(step, keys):
-        for key in keys:
-            step.table("images", key, ["image_id"])
-            yield Made(key, {"features": features_of(step.table("segmentations", key))})
+class Opened:
+    """Which files whose path begins so Python opens while `watched`."""
 
-    stages = {name: whole.stages[name] for name in KEPT}
-    stages["segmentations"] = replace(stages["segmentations"], make=segment)
-    stages["features"] = replace(
-        stages["features"], make=look, inputs=lambda key: (table("images", key), table("segmentations", key))
-    )
-    return replace(whole, stages=stages)
+    def __init__(self, folder):
+        self.folder = str(folder)
+        self.files = None
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event, arguments):
+        if event == "open" and self.files is not None and isinstance(arguments[0], str | Path):
+            self.files += [str(arguments[0])] if str(arguments[0]).startswith(self.folder) else []
+
+    @contextmanager
+    def watched(self):
+        """The list of files, which grows meanwhile."""
+        self.files = []
+        try:
+            yield self.files
+        finally:
+            self.files = None
 
 
 class Pictures:
@@ -160,22 +218,39 @@ class Pictures:
         made = photos(spec, 0, SHARDS)
         return replace(made, segmentation=replace(made.segmentation, **self.segmentation))
 
-    def assembled(self):
-        compute = CountingCompute(self.profile.compute)
-        return assemble_lineage(lineage_of(self.profile), self.home, compute), compute
+    def location(self):
+        """The code location as it loads now, its lineage, and where its work runs."""
+        lineage, compute = lineage_of(self.profile), CountingCompute(self.profile.compute)
+        return code_location(lineage, self.home, compute), lineage, compute
 
     def bring_up(self, selection=None):
         """Bring up to date; which keys each asset was executed for."""
-        made, _ = self.assembled()
-        return bring_up_to_date(
-            made.definitions, made.lineage, self.home, made.control, self.instance, selection
-        ).executed
+        definitions, lineage, _ = self.location()
+        what = wanted(definitions, lineage, selection)
+        return bring_up_to_date(definitions, lineage, self.home, self.instance, what).executed
+
+    def look(self):
+        """Observe once, as `geo-pipeline observe` does; the shards that hold other photographs than before."""
+        lineage = lineage_of(self.profile)
+        changed = observe(lineage.scope, self.home)
+        events.record_observations(self.instance, lineage.assets["photographs"], Freshness(lineage, self.home))
+        return sorted(changed)
+
+    def look_in_dagster(self):
+        """Observe once, as the UI and its automation do: by executing the source asset; the shards observed anew."""
+        cursor = self.cursor()
+        definitions, _, _ = self.location()
+        key = dg.AssetKey("photographs")
+        job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection={key})
+        assert job.execute_in_process(instance=self.instance).success
+        records = self.instance.fetch_observations(key, limit=1000).records
+        return sorted(record.partition_key for record in records if record.storage_id > cursor)
 
     def shards_of(self, numbers):
         """In which shards photographs lie, by the catalogue."""
         wanted = {f"photo-{number:03d}.jpg" for number in numbers}
         found = set()
-        for key in lineage_of(self.profile).stages["catalogue"].keys:
+        for key in lineage_of(self.profile).assets["catalogue"].keys:
             locators = self.home.read_table("catalogue", key, ["locator"])["locator"].to_pylist()
             found |= {key} if wanted & set(locators) else set()
         return sorted(found)
@@ -195,31 +270,32 @@ class Pictures:
         for name in KEPT:
             for record in self.instance.fetch_materializations(dg.AssetKey(name), limit=1000).records:
                 event = record.asset_materialization
-                if record.storage_id > cursor and not event.metadata["reused"].value:
+                if record.storage_id > cursor and not event.metadata["unchanged"].value:
                     made.setdefault(name, []).append(event.partition or "all")
         return {name: sorted(keys) for name, keys in made.items()}
 
     def stale_marks(self):
         """What is not fresh by Dagster's own marks, and by ours when inputs are taken as they are."""
-        made, _ = self.assembled()
-        graph = made.definitions.resolve_asset_graph()
-        resolver = CachingStaleStatusResolver(self.instance, graph, LoadingContextForTest(self.instance))
-        freshness = Freshness(made.lineage, self.home)
+        definitions, lineage, _ = self.location()
+        resolver = CachingStaleStatusResolver(
+            self.instance, definitions.resolve_asset_graph(), LoadingContextForTest(self.instance)
+        )
+        freshness = Freshness(lineage, self.home)
         dagsters, ours = set(), set()
-        for stage in made.lineage.stages.values():
-            for key in stage.keys:
-                status = resolver.get_status(dg.AssetKey(stage.name), key if stage.partitioned else None)
-                dagsters |= {(stage.name, key)} if status != StaleStatus.FRESH else set()
-                ours |= {(stage.name, key)} if freshness.own_state(stage, key) != "fresh" else set()
+        for each in lineage.assets.values():
+            for key in each.keys:
+                status = resolver.get_status(dg.AssetKey(each.name), key if each.partitioned else None)
+                dagsters |= {(each.name, key)} if status != StaleStatus.FRESH else set()
+                ours |= {(each.name, key)} if freshness.own_state(each, key) != "fresh" else set()
         return dagsters, ours
 
     def not_up_to_date(self):
         """Assets that are not fresh when everything upstream counts, as `geo-pipeline status` says it."""
-        made, _ = self.assembled()
-        freshness = Freshness(made.lineage, self.home)
+        lineage = lineage_of(self.profile)
+        freshness = Freshness(lineage, self.home)
         return {
-            (stage.name, key)
-            for stage in made.lineage.stages.values()
-            for key in stage.keys
-            if freshness.state(stage, key) != "fresh"
+            (each.name, key)
+            for each in lineage.assets.values()
+            for key in each.keys
+            if freshness.state(each, key) != "fresh"
         }

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 import pyarrow as pa
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
@@ -54,10 +56,11 @@ def curves(losses):
 
 @dataclass
 class World:
-    """What lies outside: the numbers of each shard, and how the assets behave."""
+    """What lies outside: the numbers of each shard, the edition of each asset's code, and how the assets behave."""
 
     numbers: dict = field(default_factory=lambda: {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [], "d": [5.0, 6.0]})
     factor: float = 2.0
+    editions: dict = field(default_factory=dict)
     stop_after: int | None = None
     made: list = field(default_factory=list)
 
@@ -80,7 +83,8 @@ def recipes(world):
 
     @asset(
         partitions=shards, reads={}, writes=tables("features"),
-        settings_of=lambda scope, key: world.numbers[key], **plain,
+        settings=lambda scope: world.editions.get("features"), settings_of=lambda scope, key: world.numbers[key],
+        **plain,
     )  # fmt: skip
     def features(work):
         """Numbers."""
@@ -95,7 +99,8 @@ def recipes(world):
 
     @asset(
         partitions=shards, reads={"features": same_shard},
-        writes=lambda key: (table("training_curves", key),), pool="gpu", **plain,
+        settings=lambda scope: world.editions.get("doubles"), writes=lambda key: (table("training_curves", key),),
+        pool="gpu", **plain,
     )  # fmt: skip
     def doubles(work):
         """Numbers twice."""
@@ -134,9 +139,9 @@ class SmallRun:
         self.instance = instance
         self.world = World()
 
-    def definitions(self):
+    def definitions(self, compute=InProcessCompute):
         lineage = build(self.world)
-        return code_location(lineage, self.home, InProcessCompute(lineage.profile.compute)), lineage
+        return code_location(lineage, self.home, compute(lineage.profile.compute)), lineage
 
     def bring_up(self, selection=None, again=None):
         definitions, lineage = self.definitions()
@@ -148,3 +153,27 @@ class SmallRun:
 
     def files(self):
         return {path: path.read_bytes() for path in sorted(self.home.root.rglob("*.parquet"))}
+
+    def launch(self, name, keys, compute=InProcessCompute, **config):
+        """Materialize a range of shards as the UI does, with what its launchpad holds; whether it came through."""
+        job = self.definitions(compute)[0].resolve_implicit_global_asset_job_def()
+        tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        return (
+            job.get_subset(asset_selection={dg.AssetKey(name)})
+            .execute_in_process(instance=self.instance, tags=tags, run_config={"ops": {name: {"config": config}}})
+            .success
+        )
+
+
+def stale_in_dagster(small):
+    """What Dagster's own staleness marks say, per asset and shard."""
+    definitions, lineage = small.definitions()
+    resolver = CachingStaleStatusResolver(
+        small.instance, definitions.resolve_asset_graph(), LoadingContextForTest(small.instance)
+    )
+    marks = {}
+    for each in lineage.assets.values():
+        for key in each.keys:
+            partition = key if each.partitioned else None
+            marks[each.name, key] = resolver.get_status(dg.AssetKey(each.name), partition)
+    return {place for place, status in marks.items() if status != StaleStatus.FRESH}

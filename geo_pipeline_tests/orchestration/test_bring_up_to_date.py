@@ -1,31 +1,11 @@
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 
 from geo_pipeline.contracts.contract import ContractError
 from geo_pipeline.orchestration.bring_up_to_date import selected
 from geo_pipeline.orchestration.freshness import Freshness, StaleInputError
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
-from geo_pipeline_tests.orchestration.small_lineage import SHARDS, StoppedError, build
-
-
-def stale_in_dagster(small):
-    """What Dagster's own staleness marks say, per asset and shard."""
-    definitions, lineage = small.definitions()
-    graph = definitions.resolve_asset_graph()
-    resolver = CachingStaleStatusResolver(small.instance, graph, _context(small.instance))
-    marks = {}
-    for asset in lineage.assets.values():
-        for key in asset.keys:
-            partition = key if asset.partitioned else None
-            marks[asset.name, key] = resolver.get_status(dg.AssetKey(asset.name), partition)
-    return {place for place, status in marks.items() if status != StaleStatus.FRESH}
-
-
-def _context(instance):
-    from dagster._core.loader import LoadingContextForTest
-
-    return LoadingContextForTest(instance)
+from geo_pipeline_tests.orchestration.small_lineage import SHARDS, StoppedError, build, stale_in_dagster
 
 
 def test_a_first_run_makes_everything_and_a_second_nothing(small):
@@ -159,7 +139,7 @@ def test_a_selection_that_matches_nothing_is_an_error(small):
         small.bring_up("nosuch")
 
 
-def test_stages_of_one_job_follow_each_other_in_one_run(small):
+def test_assets_of_one_job_follow_each_other_in_one_run(small):
     definitions, _ = small.definitions()
     keys = {dg.AssetKey("features"), dg.AssetKey("doubles")}
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=keys)

@@ -6,20 +6,21 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.census import LostPhotographsError
-from geo_pipeline.imagery.shard_plan import ShardPlan
-from geo_pipeline.orchestration.assets.census import census_stages
+from geo_pipeline.orchestration.assets import catalogue, census, images, ingest_manifest, photographs
 from geo_pipeline.orchestration.display import census_table, group_table, leakage_table
-from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Step
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.work import Work
 from geo_pipeline.profiles.sample import sample
 
-SHARDS = Shards(ShardPlan(2, ("router_queries", "planet_mixed")), ("planet_mixed",))
-PROFILE = replace(sample(0), benchmarks=("planet_mixed",))
+PROFILE = replace(sample(0), benchmarks=("planet_mixed",), reference_shards=2)
+LINEAGE = bind((photographs, catalogue, images, ingest_manifest, census), PROFILE, {}, BENCHMARKS)
+SHARDS = ("reference-000", "reference-001", "router_queries", "planet_mixed")
 SHARD_OF = {"train": "reference-000", "holdout": "reference-001"}
 HASHES = {"lake": 0x0F0F0F0F33335555, "hill": 0x123456789ABCDEF0, "street": 0x2545454515545612}
 
@@ -69,7 +70,7 @@ def home(tmp_path):
     home = Home(tmp_path)
     early = {"reference-001": [refused("catalogue", None, "null_island")]}
     early["planet_mixed"] = [refused("catalogue", "b9", "no_coordinate"), refused("catalogue", "b8", "no_coordinate")]
-    for key in SHARDS.all:
+    for key in SHARDS:
         mine = [each for each in PHOTOGRAPHS if SHARD_OF.get(each["set_name"], each["set_name"]) == key]
         broken = [refused("decode", each["image_id"], "truncated") for each in mine if each["picture"] == "broken"]
         images = [image_row(each) for each in mine if each["picture"] != "broken"]
@@ -81,16 +82,13 @@ def home(tmp_path):
 
 
 def made(home):
-    """Run both stages; the census's tables and notes."""
-    listing, census = census_stages(PROFILE, SHARDS)
-    for stage in (listing, census):
-        step = Step(stage, PROFILE, home, InProcessCompute(PROFILE.compute), {"all": "f"}, lambda line: None)
-        (result,) = stage.make(step, stage.keys)
-        if result.shards is not None:
-            home.write_manifest(listing.name, result.shards, "f")
-        for name, each in result.tables.items():
-            home.write_table(name, "all", each, "f")
-    return {name: home.read_table(name, "all").to_pylist() for name in result.tables}, result.notes
+    """Run both assets; the census's tables and notes."""
+    told = {}
+    for name in ("ingest_manifest", "census"):
+        asset = LINEAGE.assets[name]
+        compute = InProcessCompute(PROFILE.compute)
+        asset.make(Work(asset, asset.keys, home, compute, {"all": "f"}, done=lambda key, notes: told.update(notes)))
+    return {name: home.read_table(name, "all").to_pylist() for name in ("census", "duplicates", "leakage")}, told
 
 
 def test_every_record_is_counted_with_its_set_and_reason(home):

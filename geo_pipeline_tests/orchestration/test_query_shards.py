@@ -10,9 +10,10 @@ from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.assets import all_stages
+from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.checks import CheckFailedError, refuse_failed
-from geo_pipeline.orchestration.stage import Step
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.work import Work
 from geo_pipeline.profiles.sample import sample
 
 PARTS = {"planet_mixed-000": 3, "planet_mixed-001": 2, "router_queries-000": 4, "router_queries-001": 1}
@@ -25,7 +26,7 @@ def lineage():
     )
     benchmarks = {"planet_mixed": replace(BENCHMARKS["planet_mixed"], expected_count=5)}
     few = {name: METHODS[name] for name in ("geosurge", "retrieval", "generation")}
-    return all_stages(profile, few, benchmarks)
+    return bind(ASSETS, profile, few, benchmarks)
 
 
 def rows_of(name, rows):
@@ -63,27 +64,26 @@ def home(tmp_path):
     return home
 
 
-def made(lineage, home, name):
-    stage = lineage.stages[name]
-    step = Step(stage, lineage.profile, home, InProcessCompute(lineage.profile.compute), {}, lambda line: None)
-    return list(stage.make(step, stage.keys))
+def make(lineage, home, name):
+    asset = lineage.assets[name]
+    asset.make(Work(asset, asset.keys, home, InProcessCompute(lineage.profile.compute), dict.fromkeys(asset.keys, "f")))
 
 
 def test_scores_count_the_photographs_of_all_shards(lineage, home):
-    (found,) = made(lineage, home, "benchmark_scores")
-    scores = found.tables["scores"].to_pylist()
-    assert found.key == "planet_mixed"
+    make(lineage, home, "benchmark_scores")
+    scores = home.read_table("scores", "planet_mixed").to_pylist()
+    assert lineage.assets["benchmark_scores"].keys == ("planet_mixed",)
     assert {row["count"] for row in scores} == {5}
     assert {row["accuracy"] for row in scores if row["method"] == "geosurge"} == {1.0}
 
 
 def test_the_routing_table_holds_the_queries_of_all_shards(lineage, home):
-    (found,) = made(lineage, home, "georouting_table")
-    assert found.tables["georouting"].num_rows == 5
+    make(lineage, home, "georouting_table")
+    assert home.read_table("georouting", "all").num_rows == 5
 
 
 def test_the_number_of_photographs_is_that_of_all_shards_once_all_are_there(lineage, home):
-    catalogue = lineage.stages["catalogue"]
+    catalogue = lineage.assets["catalogue"]
     refuse_failed(lineage, catalogue, home)
     home.write_table("catalogue", "planet_mixed-001", load("catalogue").empty(), "g")
     with pytest.raises(CheckFailedError, match=r"planet_mixed: found 3 photographs, expected 5 by the benchmark's"):

@@ -1,9 +1,11 @@
-"""What a change costs, told by Dagster: its staleness marks, and the materializations in its record."""
+"""What a change costs, told by Dagster: its staleness marks, observations and materializations."""
+
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from geo_pipeline_tests.orchestration.picture_lineage import KEPT, Pictures, lineage_of
+from geo_pipeline_tests.orchestration.picture_lineage import KEPT, Opened, Pictures, lineage_of
 
 BEGINNING = range(40)
 SHARDED = ("catalogue", "images", "segmentations", "features")
@@ -30,17 +32,24 @@ def pictures(finished, tmp_path):
 
 
 def told_after_a_change_of_photographs(pictures, numbers, also=()):
-    """Bring the catalogue up, then the rest; check marks, record and files against the shards of these photographs."""
+    """One observation, then the catalogue, then the rest: marks, record and files against these photographs' shards."""
     before, cursor = pictures.files(), pictures.cursor()
-    assert pictures.stale_marks()[0] == set(), "Dagster cannot know yet"
+    assert pictures.stale_marks() == (set(), set()), "nobody has looked yet"
+    changed = pictures.look()
+    everywhere = len(lineage_of(pictures.profile).assets["catalogue"].keys)
+    assert 0 < len(changed) < everywhere
+    dagsters, ours = pictures.stale_marks()
+    assert dagsters == ours == {("catalogue", key) for key in changed}, "one observation, and both know"
+    assert pictures.files() == before
+    assert pictures.look() == []
     pictures.bring_up("catalogue")
     shards = sorted({*pictures.shards_of(numbers), *also})
-    everywhere = len(lineage_of(pictures.profile).stages["catalogue"].keys)
-    assert 0 < len(shards) < everywhere
+    assert changed == shards
     assert pictures.materialized(cursor) == {"catalogue": shards}
     dagsters, ours = pictures.stale_marks()
     assert dagsters == ours == {("images", key) for key in shards}
-    pictures.bring_up()
+    executed = pictures.bring_up()
+    assert "catalogue" not in executed
     made = pictures.materialized(cursor)
     assert {name: made[name] for name in SHARDED} == dict.fromkeys(SHARDED, shards)
     assert pictures.stale_marks() == (set(), set())
@@ -73,10 +82,36 @@ def test_a_deleted_photograph_costs_its_shard(pictures):
     assert pictures.shards_of([7]) == []
 
 
+def test_an_observation_in_dagster_marks_the_shard_of_a_replaced_photograph(pictures):
+    shard, observed = pictures.shards_of([5]), pictures.instance.fetch_observations
+    count = len(observed(dg.AssetKey("photographs"), limit=1000).records)
+    pictures.photograph(5, "another colour")
+    assert pictures.look_in_dagster() == shard
+    assert len(observed(dg.AssetKey("photographs"), limit=1000).records) == count + 1
+    dagsters, ours = pictures.stale_marks()
+    assert dagsters == ours == {("catalogue", key) for key in shard}
+    assert pictures.look_in_dagster() == []
+    assert pictures.look() == [], "the home knows of it too"
+    assert pictures.bring_up()["catalogue"] == shard
+    assert pictures.stale_marks() == (set(), set())
+
+
+def test_an_observation_opens_the_metadata_and_no_photograph(pictures):
+    opened = Opened(pictures.folder / "photographs")
+    for look, number in ((pictures.look, 5), (pictures.look_in_dagster, 6)):
+        pictures.photograph(number, "another colour")
+        with opened.watched() as files:
+            assert len(look()) == 1
+        assert {Path(file).name for file in files} == {"photographs.csv"}
+    with opened.watched() as files:
+        pictures.bring_up()
+    assert {Path(file).name for file in files} >= {"photo-005.jpg", "photo-006.jpg"}, "decoding does open them"
+
+
 def test_another_oneformer_makes_segmentations_and_what_follows_stale_and_nothing_before(pictures):
     cursor = pictures.cursor()
     pictures.segmentation = {"input_px": 96}
-    keys = lineage_of(pictures.profile).stages["segmentations"].keys
+    keys = lineage_of(pictures.profile).assets["segmentations"].keys
     dagsters, ours = pictures.stale_marks()
     assert dagsters == ours == {("segmentations", key) for key in keys}
     sharded = {(name, key) for name in ("segmentations", "features") for key in keys}
@@ -96,10 +131,8 @@ def test_another_oneformer_makes_segmentations_and_what_follows_stale_and_nothin
 def test_one_segmentation_shard_made_again_leaves_the_others_untouched(pictures):
     cursor, before = pictures.cursor(), pictures.files()
     (pictures.home.root / "tables" / "segmentations" / "reference-001.parquet").unlink()
-    made, compute = pictures.assembled()
-    job = made.definitions.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection={dg.AssetKey("segmentations")}
-    )
+    definitions, _, compute = pictures.location()
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("segmentations")})
     assert job.execute_in_process(instance=pictures.instance, partition_key="reference-001").success
     assert pictures.materialized(cursor) == {"segmentations": ["reference-001"]}
     after = pictures.files()
@@ -112,14 +145,14 @@ def test_one_segmentation_shard_made_again_leaves_the_others_untouched(pictures)
 def test_a_backfill_of_a_range_loads_once_and_after_a_kill_does_only_what_is_missing(pictures):
     cursor = pictures.cursor()
     pictures.segmentation = {"input_px": 96}
-    keys = lineage_of(pictures.profile).stages["segmentations"].keys
+    keys = lineage_of(pictures.profile).assets["segmentations"].keys
     wanted = keys[1:5]
     tags = {"dagster/asset_partition_range_start": wanted[0], "dagster/asset_partition_range_end": wanted[-1]}
 
     def backfill(stop_after=None):
-        made, compute = pictures.assembled()
+        definitions, _, compute = pictures.location()
         compute.stop_after = stop_after
-        job = made.definitions.resolve_implicit_global_asset_job_def().get_subset(
+        job = definitions.resolve_implicit_global_asset_job_def().get_subset(
             asset_selection={dg.AssetKey("segmentations")}
         )
         done = job.execute_in_process(instance=pictures.instance, tags=tags, raise_on_error=stop_after is None)

@@ -20,7 +20,7 @@ from geo_pipeline.imagery.catalogue import build_catalogue
 from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS
 from geo_pipeline.imagery.split import SplitConfig
-from geo_pipeline.orchestration.shards import REFERENCE_PER_QUERY_SHARD
+from geo_pipeline.orchestration.partitions import REFERENCE_PER_QUERY_SHARD
 from geo_pipeline_tests.speed.measuring import fresh_process, peak_mib, save
 
 MP16_ROWS = 4_723_695

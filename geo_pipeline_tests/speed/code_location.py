@@ -11,8 +11,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,53 +23,64 @@ QUICK_SIZES = (64, 256)
 SHARDS, HOME = "GEO_PIPELINE_SPEED_SHARDS", "GEO_PIPELINE_SPEED_HOME"
 
 
-def assembly(shards: int, folder: Path) -> Any:
-    """The code location of the sample with so many reference shards, and stages that make empty tables."""
+@dataclass(frozen=True)
+class Loaded:
+    """A code location with what it was made of."""
+
+    definitions: Any
+    lineage: Any
+    home: Any
+
+
+def loaded(shards: int, folder: Path) -> Loaded:
+    """The code location of the sample with so many reference shards, and assets that make empty tables."""
     from geo_pipeline.benchmarks.registry import BENCHMARKS
     from geo_pipeline.compute.in_process import InProcessCompute
     from geo_pipeline.home.home import Home
     from geo_pipeline.methods.registry import METHODS
-    from geo_pipeline.orchestration.assembly import assemble_lineage
-    from geo_pipeline.orchestration.assets import all_stages
+    from geo_pipeline.orchestration.assets import ASSETS
+    from geo_pipeline.orchestration.code_location import code_location
+    from geo_pipeline.orchestration.lineage import bind
     from geo_pipeline.profiles.sample import sample
 
     profile = replace(sample(0), reference_shards=shards)
     benchmarks = {name: replace(each, expected_count=None) for name, each in BENCHMARKS.items()}
-    lineage = all_stages(profile, METHODS, benchmarks)
-    stages = {name: stood_in(stage) for name, stage in lineage.stages.items()}
-    return assemble_lineage(replace(lineage, stages=stages), Home(folder), InProcessCompute(profile.compute))
+    lineage = bind(ASSETS, profile, METHODS, benchmarks)
+    lineage = replace(lineage, assets={name: stood_in(asset) for name, asset in lineage.assets.items()})
+    home = Home(folder)
+    return Loaded(code_location(lineage, home, InProcessCompute(profile.compute)), lineage, home)
 
 
-def stood_in(stage: Any) -> Any:
-    """The stage with its keys, inputs, outputs and checks, and a `make` that computes nothing."""
+def stood_in(asset: Any) -> Any:
+    """The asset with its keys, inputs, outputs and checks, and a function that computes nothing."""
+    if asset.declared.observed or asset.outputs(asset.keys[0])[0].kind == "manifest":
+        return asset
+    return replace(asset, function=write_nothing, member=None)
+
+
+def write_nothing(work: Any) -> None:
+    """Tables without rows, and folders with one file."""
     from geo_pipeline.contracts.contract import load
-    from geo_pipeline.orchestration.stage import Made, Step
 
-    if stage.outputs(stage.keys[0])[0].kind == "manifest":
-        return stage
-
-    def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        for key in keys:
-            outputs = stage.outputs(key)
-            if outputs[0].kind in ("checkpoint", "report"):
-                (step.building(key) / "weights").write_text("none")
-            yield Made(key, {each.name: load(each.name).empty() for each in outputs if each.kind == "table"})
-
-    return replace(stage, make=make, outside=None if stage.outside is None else lambda: "the photographs")
+    for key in work.keys:
+        outputs = work.asset.outputs(key)
+        if outputs[0].kind in ("checkpoint", "report"):
+            (work.folder(key) / "weights").write_text("none")
+        work.write(key, **{each.name: load(each.name).empty() for each in outputs if each.kind == "table"})
 
 
 def definitions() -> Any:
     """What dagster-webserver loads."""
-    return assembly(int(os.environ[SHARDS]), Path(os.environ[HOME])).definitions
+    return loaded(int(os.environ[SHARDS]), Path(os.environ[HOME])).definitions
 
 
 def timed_load(shards: int) -> dict[str, Any]:
-    """Import and assemble everything, and make what a code server sends to the webserver."""
+    """Import and load everything, and make what a code server sends to the webserver."""
     started = time.perf_counter()
     import dagster  # noqa: F401
 
     imported = time.perf_counter()
-    made = assembly(shards, Path("nowhere"))
+    made = loaded(shards, Path("nowhere"))
     assembled = time.perf_counter()
     from dagster._core.remote_representation.external_data import RepositorySnap
     from dagster._serdes import serialize_value
@@ -87,13 +98,15 @@ def timed_load(shards: int) -> dict[str, Any]:
 
 def timed_run(shards: int, folder: Path) -> dict[str, Any]:
     """`bring_up_to_date` once on the home as it is, and the number of events it wrote."""
-    from geo_pipeline.orchestration.runner import bring_up_to_date, local_instance
+    from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
+    from geo_pipeline.orchestration.dagster_home import local_instance
 
-    made = assembly(shards, folder)
+    made = loaded(shards, folder)
+    what = wanted(made.definitions, made.lineage, "*")
     os.environ.pop("DAGSTER_HOME", None)
     with local_instance(made.home, os.environ) as instance:  # type: ignore[arg-type]
         started = time.perf_counter()
-        summary = bring_up_to_date(made.definitions, made.lineage, made.home, made.control, instance, "*")
+        summary = bring_up_to_date(made.definitions, made.lineage, made.home, instance, what)
         took = time.perf_counter() - started
     return {"run_s": took, "keys": sum(map(len, summary.executed.values())), "peak_mib": peak_mib()}
 
@@ -103,9 +116,9 @@ def timed_status(shards: int, folder: Path) -> dict[str, Any]:
     import dagster as dg
 
     from geo_pipeline.commands.status import asset_states
-    from geo_pipeline.orchestration.runner import prepare_dagster_home
+    from geo_pipeline.orchestration.dagster_home import prepare_dagster_home
 
-    made = assembly(shards, folder)
+    made = loaded(shards, folder)
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(made.home))) as instance:
         started = time.perf_counter()
         states = asset_states(made.lineage, made.home, instance)

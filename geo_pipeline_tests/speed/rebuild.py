@@ -12,14 +12,21 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.assembly import Assembly, assemble
-from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance
-from geo_pipeline.orchestration.stage import Stage
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date
+from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.dagster_home import local_instance
+from geo_pipeline.orchestration.lineage import bind
+from geo_pipeline.orchestration.progress import Progress
+from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline.sample_world.config import PlanetConfig
@@ -32,26 +39,26 @@ SHARDED = ("catalogue", "images", "segmentations", "features")
 """The assets that have every shard; the others follow from them as a whole, or belong to the benchmark."""
 
 
-class Seconds(RunObserver):
+class Seconds(Progress):
     """Seconds and keys of each asset that was executed."""
 
     def __init__(self) -> None:
         self.assets: dict[str, dict[str, float]] = {}
         self._keys = 0
-        self._reused = 0
+        self._unchanged = 0
 
-    def stage_begins(self, stage: Stage, needed: Any) -> None:
+    def asset_begins(self, asset: Asset, keys: Sequence[str]) -> None:
         """Count from here."""
-        self._keys = self._reused = 0
+        self._keys = self._unchanged = 0
 
-    def shard_done(self, stage: Stage, key: str, rows: int, reused: bool) -> None:
+    def shard_done(self, asset: Asset, key: str, rows: int, unchanged: bool) -> None:
         """Count a key."""
         self._keys += 1
-        self._reused += reused
+        self._unchanged += unchanged
 
-    def stage_ends(self, stage: Stage, seconds: float) -> None:
+    def asset_ends(self, asset: Asset, seconds: float) -> None:
         """Keep the figures."""
-        self.assets[stage.name] = {"seconds": seconds, "keys": self._keys, "unchanged": self._reused}
+        self.assets[asset.name] = {"seconds": seconds, "keys": self._keys, "unchanged": self._unchanged}
 
 
 def write_photographs(folder: Path, count: int) -> None:
@@ -69,11 +76,11 @@ def write_photographs(folder: Path, count: int) -> None:
             writer.writerow([name, record.lat_deg, record.lon_deg, record.author])
 
 
-def replaced(assembly: Assembly, folder: Path, shard: str) -> None:
+def replaced(home: Home, folder: Path, shard: str) -> None:
     """Turn one photograph of a shard upside down, as a user who replaces a file does."""
     from PIL import Image
 
-    locator = assembly.home.read_table("catalogue", shard, ["locator"])["locator"][0].as_py()
+    locator = home.read_table("catalogue", shard, ["locator"])["locator"][0].as_py()
     place = folder / "photographs" / locator
     with Image.open(place) as picture:
         turned = picture.rotate(180)
@@ -91,13 +98,14 @@ def measured(folder: Path, count: int) -> list[dict[str, Any]]:
     os.environ.pop("DAGSTER_HOME", None)
     with local_instance(home, os.environ) as instance:  # type: ignore[arg-type]
         for change in ("everything, from nothing", "nothing", "photos", "nothing", "reference-000", "nothing"):
-            made = assemble(profile, home, InProcessCompute(profile.compute))
+            lineage, watch = bind(ASSETS, profile, METHODS, BENCHMARKS), Seconds()
+            definitions = code_location(lineage, home, InProcessCompute(profile.compute), watch)
             if change == "photos" or change.startswith("reference"):
-                replaced(made, folder, change)
-            watch, started = Seconds(), time.perf_counter()
-            bring_up_to_date(made.definitions, made.lineage, home, made.control, instance, None, watch)
+                replaced(home, folder, change)
+            started = time.perf_counter()
+            bring_up_to_date(definitions, lineage, home, instance, progress=watch)
             took = time.perf_counter() - started
-            name = f"one photograph of {change} replaced" if change in made.lineage.stages["images"].keys else change
+            name = f"one photograph of {change} replaced" if change in lineage.assets["images"].keys else change
             rows.append({"change": name, "seconds": took, "assets": watch.assets})
     return rows
 
@@ -118,7 +126,11 @@ def markdown(rows: list[dict[str, Any]], count: int) -> str:
     for row in rows:
         names = list(row["assets"])
         sharded = sum(row["assets"][name]["seconds"] for name in SHARDED if name in names)
-        training = sum(figures["seconds"] for name, figures in row["assets"].items() if name.endswith("_checkpoint"))
+        training = sum(
+            figures["seconds"]
+            for name, figures in row["assets"].items()
+            if name.endswith(("_checkpoint", "_checkpoints"))
+        )
         keys = ", ".join(
             f"{name} {figures['keys'] - figures['unchanged']:.0f}" for name, figures in row["assets"].items()
         )
