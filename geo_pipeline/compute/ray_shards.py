@@ -7,7 +7,6 @@ and written where the actor runs. docs/measurements/ray.md compares this with Ra
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from geo_pipeline.compute.compute import ComputeError, Notes, ShardJob
@@ -15,15 +14,15 @@ from geo_pipeline.compute.compute import ComputeError, Notes, ShardJob
 TRIES = 3
 """How often a shard may end the process that works on it, before it is held to be the cause."""
 BEAT = "beat"
-BEAT_S = 10.0
+BEAT_S = 5.0
 
 
-@dataclass
 class ShardActor:
     """Lives in an actor. `batches_done` answers from a thread of its own while `run` works."""
 
-    job: ShardJob
-    work: Callable[[str], Notes] | None = field(default=None, init=False)
+    def __init__(self, job: ShardJob) -> None:
+        self.job = job
+        self.work: Callable[[str], Notes] | None = None
 
     def started(self) -> None:
         """Answers once the process is there."""
@@ -117,6 +116,12 @@ class ShardActors:
                 f"{self._name} failed {where}: {type(cause).__name__}: {cause}; finished shards are kept, run again "
                 "once that is mended"
             ) from cause
+        except errors.UnserializableException as error:
+            lines = [line.strip() for line in str(error).splitlines() if "Error" in line and "ray." not in line]
+            raise ComputeError(
+                f"{self._name} failed {where}: {' '.join(lines[-1:])[:400]}; finished shards are kept, run again once "
+                "that is mended"
+            ) from None
         except (errors.RayActorError, errors.ObjectLostError) as error:
             raise ComputeError(
                 f"{self._name} died {TRIES} times {where}, expected it to live: {_cause_of_death(str(error))}. If "
