@@ -188,6 +188,7 @@ class NotingSegmenter:
         self.worker = SegmentationWorker(config)
         self.prepare, self.compute = self.worker.prepare, self.worker.compute
         note_node(notes)
+        (Path(notes) / f"loaded-{os.getpid()}").touch()
 
 
 @dataclass(frozen=True)
