@@ -177,8 +177,8 @@ def locate(
 
 @app.command()
 def score(
-    predictions: Annotated[Path, typer.Argument(help="CSV of predictions.")],
-    truth: Annotated[Path, typer.Option("--truth", help="CSV of the true coordinates.")],
+    predictions: Annotated[str, typer.Argument(help="Predictions: CSV, Parquet or JSON; a path or a URL.")],
+    truth: Annotated[str, typer.Option("--truth", help="The true coordinates, in a file of the same kinds.")],
     distance: Annotated[str, typer.Option("--distance", help="great_circle or wgs84.")] = "great_circle",
     columns: Annotated[
         str | None,

@@ -9,7 +9,8 @@ import atexit
 
 import dagster as dg
 
-from geo_pipeline.compute.compute import Compute, RayCompute
+from geo_pipeline.compute.compute import Compute
+from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.assembly import assemble
 from geo_pipeline.profiles.named import profile_of_environment

@@ -53,6 +53,15 @@ def test_score_with_columns_of_other_names(run, files):
     assert json.loads(done.stdout)["accuracy"]["1"] == 0.25
 
 
+def test_score_says_what_it_could_not_use(run, files):
+    files[0].write_text("image_id,lat,lon\na.jpg,1_0,20\nelsewhere,10,20\n")
+    done = run("score", files[0], "--truth", files[1])
+    assert "Note: 1 row of the predictions belongs to no query (first: 'elsewhere' in line 3" in done.stdout
+    assert "Note: 1 prediction cannot be read and counts as wrong (first: line 2, lat is '1_0')" in done.stdout
+    found = json.loads(run("score", files[0], "--truth", files[1], "--json").stdout)
+    assert (found["ignored_rows"], found["unreadable_rows"], len(found["remarks"])) == (1, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.definitions import build_definitions
 from geo_pipeline.home.home import Home
 from geo_pipeline.profiles.sample import sample

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import checkpoint, table
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.views import query

@@ -19,7 +19,7 @@ from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.inference import prediction_table
 from geo_pipeline.geosurge.model import pick_device
 from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
-from geo_pipeline.geosurge.worker import crops
+from geo_pipeline.geosurge.worker import CutPairs, crops
 from geo_pipeline.imagery.crops import resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
 
@@ -52,19 +52,33 @@ class BaselinePredictor:
 
         Raises PairError naming the images that have no class map where one is needed: none is invented.
         """
-        ids = batch["image_id"].to_pylist()
-        maps = self._class_maps(batch, ids)
+        return self.compute(self.prepare(batch))
+
+    def prepare(self, batch: pa.Table) -> CutPairs:
+        """Decode and crop a batch, `inference.batch` crops a group; may run in a thread beside `compute`."""
+        ids, jpegs = batch["image_id"].to_pylist(), [jpeg.as_py() for jpeg in batch["jpeg"]]
+        maps, vision, size = self._class_maps(batch, ids), self.model.config.vision, self._images_at_once
+        groups = []
+        for start in range(0, len(ids), size):
+            some = zip(jpegs[start : start + size], maps[start : start + size], strict=True)
+            pairs = [_pair(jpeg, png, vision.resize_px) for jpeg, png in some]
+            groups.append(
+                stack_pairs([crop for pair in pairs for crop in crops(pair, vision.input_px, self.inference)])
+            )
+        return CutPairs(ids, groups)
+
+    def compute(self, prepared: CutPairs) -> pa.Table:
+        """The result of `__call__` for a prepared batch."""
         found: list[Located] = []
-        for start in range(0, len(ids), self._images_at_once):
-            stop = min(start + self._images_at_once, len(ids))
-            described_BS = self._described([jpeg.as_py() for jpeg in batch["jpeg"][start:stop]], maps[start:stop])
+        for pixels_BCHW, maps_BHW in prepared.groups:
+            described_BS = self._described(pixels_BCHW, maps_BHW)
             with torch.inference_mode():
                 found.append(self.model.locate(described_BS))
         lats_deg, lons_deg, scores = (
             np.concatenate([np.zeros(0), *(part[column].double().cpu().numpy() for part in found)]).tolist()
             for column in range(3)
         )
-        return prediction_table(self.method, ids, lats_deg, lons_deg, scores)
+        return prediction_table(self.method, prepared.image_ids, lats_deg, lons_deg, scores)
 
     @property
     def _images_at_once(self) -> int:
@@ -92,13 +106,10 @@ class BaselinePredictor:
         return maps
 
     @torch.inference_mode()
-    def _described(self, jpegs: list[bytes], maps: list[bytes | None]) -> Tensor:
+    def _described(self, pixels_BCHW: Tensor, maps_BHW: Tensor) -> Tensor:
         """The mean description (B, S) of each image's crops."""
-        vision = self.model.config.vision
-        pairs = [_pair(jpeg, png, vision.resize_px) for jpeg, png in zip(jpegs, maps, strict=True)]
-        cut = [crop for pair in pairs for crop in crops(pair, vision.input_px, self.inference)]
-        pixels_BCHW, maps_BHW = (tensor.to(self.device) for tensor in stack_pairs(cut))
-        return self.model.describe(pixels_BCHW, maps_BHW).unflatten(0, (-1, self._crops_per_image)).mean(dim=1)
+        described = self.model.describe(pixels_BCHW.to(self.device), maps_BHW.to(self.device))
+        return described.unflatten(0, (-1, self._crops_per_image)).mean(dim=1)
 
 
 def _pair(jpeg: bytes, class_map_png: bytes | None, resize_px: int) -> Pair:

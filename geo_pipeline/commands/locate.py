@@ -3,6 +3,7 @@
 Needs a home with checkpoints and a gallery that are up to date; trains nothing and writes nothing.
 """
 
+import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.compute import set_threads
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL
 from geo_pipeline.home.home import Home
@@ -103,7 +105,10 @@ def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
 
 
 def _run(step: Step, worker: str, kwargs: Any, rows: pa.Table) -> pa.Table:
-    return pa.concat_tables(step.compute.map_batches(worker, kwargs, [rows]))
+    set_threads(step.profile.compute.torch_threads)
+    module, _, name = worker.partition(":")
+    answer: pa.Table = getattr(importlib.import_module(module), name)(**kwargs)(rows)
+    return answer
 
 
 def _answers(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from PIL import Image
 
 from geo_pipeline.commands.run import run_lineage
@@ -22,7 +22,7 @@ from geo_pipeline.profiles.sample import sample
 from geo_pipeline.sample_world.ade20k import ADE20K_CLASSES
 from geo_pipeline.sample_world.scene import draw
 from geo_pipeline.sample_world.source import PlanetSource
-from geo_pipeline.scoring.accuracy import errors_km, mean_accuracy, paired_difference, score_errors
+from geo_pipeline.scoring.accuracy import mean_accuracy, paired_difference, score_errors
 from geo_pipeline.scoring.routing import oracle_errors, share_of_gap_closed
 
 ROUTERS = tuple(name for name, method in METHODS.items() if method.paradigm == "router")
@@ -65,9 +65,10 @@ class PlanetMarks:
 
 def examine_planet(profile: Profile, home: Home) -> PlanetMarks:
     """Measure a finished home of the sample profile."""
-    truth = pa.concat_tables([_truth(home, name) for name in profile.benchmarks])
-    authors = truth["author"].to_pylist()
-    km = {name: _errors(home, name, profile, truth) for name in everyday_methods(METHODS, profile.everyday_baselines)}
+    judged = pl.concat([pl.DataFrame(home.read_table("judged", name)) for name in profile.benchmarks])
+    methods = everyday_methods(METHODS, profile.everyday_baselines)
+    km = {name: judged.filter(method=name)["error_km"].to_numpy() for name in methods}
+    authors = judged.filter(method="retrieval")["author"].to_list()
     means = {name: 100 * mean_accuracy(score_errors(error_km, authors, replicates=2)) for name, error_km in km.items()}
     retrieval, generation = km["retrieval"], km["generation"]
     oracle = 100 * mean_accuracy(score_errors(oracle_errors(retrieval, generation), authors, replicates=2))
@@ -80,7 +81,7 @@ def examine_planet(profile: Profile, home: Home) -> PlanetMarks:
     mean_iou, iou = segmentation_iou(profile, home)
     return PlanetMarks(
         seed=profile.seed,
-        queries=truth.num_rows,
+        queries=len(authors),
         retrieval_better=float((retrieval < generation).mean()),
         generation_better=float((generation < retrieval).mean()),
         retrieval=means["retrieval"],
@@ -170,18 +171,3 @@ def planet_tables(marks: Sequence[PlanetMarks]) -> str:
         cells = [f" {m.iou[name][0]:.3f} |" if name in m.iou else " – |" for m in marks]
         lines.append(f"| {name} | {marks[0].iou.get(name, (0.0, 0.0))[1]:.2%} |{''.join(cells)}")
     return "\n".join(lines)
-
-
-def _truth(home: Home, benchmark: str) -> pa.Table:
-    return home.read_table("catalogue", benchmark, ["image_id", "author", "lat_deg", "lon_deg"]).sort_by("image_id")
-
-
-def _errors(home: Home, method: str, profile: Profile, truth: pa.Table) -> np.ndarray:
-    """Errors (N,) in km in the order of `truth`; a missing or failed answer is infinite."""
-    tables = [home.read_table("predictions", f"{method}/{name}") for name in profile.benchmarks]
-    rows = pa.concat_tables(tables).select(["image_id", "lat_deg", "lon_deg"])
-    joined = truth.select(["image_id"]).join(rows, "image_id").sort_by("image_id")
-    order = np.argsort(np.argsort(truth["image_id"].to_pylist()))
-    lat_deg, lon_deg = (joined[name].to_numpy(zero_copy_only=False)[order] for name in ("lat_deg", "lon_deg"))
-    truth_lat, truth_lon = (truth[name].to_numpy() for name in ("lat_deg", "lon_deg"))
-    return errors_km(lat_deg, lon_deg, truth_lat, truth_lon, profile.distance)

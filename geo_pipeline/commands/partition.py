@@ -1,6 +1,7 @@
 """`geo-pipeline partition`: a file of coordinates to the cells of a partition, their coverage and a map, as files.
 
-The arithmetic belongs to `earth`, the reading of files to `imagery.metadata`, the map to `scoring.partition_map`.
+The arithmetic belongs to `earth`, the reading of files to `imagery.metadata`, the map to
+`scoring.report.partition_map`.
 """
 
 import json
@@ -22,7 +23,7 @@ from geo_pipeline.earth.coordinates import PROBLEMS, problem_codes
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.partition import PartitionConfig, build_and_assign
 from geo_pipeline.imagery.metadata.read import COORDINATES_ONLY, metadata_notes, read_metadata
-from geo_pipeline.scoring.partition_map import partition_map, share_text
+from geo_pipeline.scoring.report.partition_map import partition_map, share_text
 
 COVERAGE_FILE, UNUSABLE_FILE = "coverage.json", "unusable.csv"
 SHOWN_ROWS = 20

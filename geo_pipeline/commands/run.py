@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from geo_pipeline.compute.compute import InProcessCompute, RayCompute
+from geo_pipeline.compute.in_process import InProcessCompute
+from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assembly import Assembly, assemble

@@ -1,7 +1,5 @@
 """`geo-pipeline score`: options as the user writes them to the scoring of prediction files, and a score as text."""
 
-from pathlib import Path
-
 from geo_pipeline.scoring.accuracy import Score, mean_accuracy
 from geo_pipeline.scoring.prediction_files import score_files
 
@@ -9,7 +7,7 @@ COLUMN_KEYS = {"id": "image_id", "lat": "lat_deg", "lon": "lon_deg", "author": "
 
 
 def scored(
-    predictions: Path, truth: Path, distance: str, columns: str | None = None, truth_columns: str | None = None
+    predictions: str, truth: str, distance: str, columns: str | None = None, truth_columns: str | None = None
 ) -> Score:
     """Score a file. `columns` and `truth_columns` are written id=..,lat=..,lon=..
 
@@ -36,9 +34,10 @@ def column_mapping(file: str, written: str | None) -> dict[str, str]:
 
 
 def score_text(score: Score) -> str:
-    """A score for a terminal: percent within each threshold with its interval, and the protocol."""
+    """A score for a terminal: what was counted and what was not, percent within each threshold with its interval."""
     lines = [
-        f"{score.count} images, {score.failures} without a prediction (counted as wrong), distance {score.distance}"
+        f"{score.count} images, {score.failures} without a prediction (counted as wrong), distance {score.distance}",
+        *(f"Note: {remark}." for remark in score.remarks),
     ]
     for threshold, accuracy in score.accuracy.items():
         low, high = score.interval_95[threshold]

@@ -1,7 +1,7 @@
 """Distance between points on the Earth, in km: on the sphere (the default) or on the WGS84 ellipsoid.
 
-Inputs are degrees, latitude before longitude, and broadcast. NaN in is NaN out: what a missing prediction means is the
-caller's rule (`scoring.accuracy.errors_km`). Cells and coordinates belong to their own modules.
+Inputs are degrees, latitude before longitude. Distances broadcast, and NaN in is NaN out. What a missing prediction is
+worth is said once, in `errors_km`, for scores and routing table alike. Cells and coordinates have their own modules.
 """
 
 from typing import Literal
@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike
 
 EARTH_RADIUS_KM = 6371.0
 DistanceKind = Literal["great_circle", "wgs84"]
+
+
+class CoordinatesError(ValueError):
+    """Coordinates from which no errors can be computed."""
 
 
 def great_circle_km(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike) -> np.ndarray:
@@ -41,3 +45,32 @@ def distance_km(
     if kind == "wgs84":
         return wgs84_km(lat1, lon1, lat2, lon2)
     raise ValueError(f"found distance {kind!r}; expected great_circle or wgs84; choose one of the two")
+
+
+def errors_km(
+    lat_deg: ArrayLike,
+    lon_deg: ArrayLike,
+    truth_lat_deg: ArrayLike,
+    truth_lon_deg: ArrayLike,
+    kind: DistanceKind | str = "great_circle",
+) -> np.ndarray:
+    """Errors (N,) in km. A prediction that is None, NaN, infinite or out of range has an infinite error.
+
+    Raises CoordinatesError when the truth itself is unusable.
+    """
+    lat, lon = np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64)
+    truth_lat, truth_lon = np.asarray(truth_lat_deg, np.float64), np.asarray(truth_lon_deg, np.float64)
+    if not len({lat.shape, lon.shape, truth_lat.shape, truth_lon.shape}) == 1:
+        raise CoordinatesError(
+            f"found coordinates of shapes {lat.shape}, {lon.shape}, {truth_lat.shape}, {truth_lon.shape}; expected one "
+            "prediction per query; fill missing predictions with NaN"
+        )
+    bad = ~((np.abs(truth_lat) <= 90) & (np.abs(truth_lon) <= 180))
+    if bad.any():
+        raise CoordinatesError(
+            f"found {int(bad.sum())} queries whose true coordinate is missing or out of range (first: row "
+            f"{int(np.argmax(bad))}); expected latitudes up to 90 and longitudes up to 180 degrees; correct the truth"
+        )
+    usable = (np.abs(lat) <= 90) & (np.abs(lon) <= 180)
+    error = distance_km(np.where(usable, lat, 0.0), np.where(usable, lon, 0.0), truth_lat, truth_lon, kind)
+    return np.where(usable, error, np.inf)

@@ -207,9 +207,8 @@ class _Trainer:
             if self.config.keep == "best" and (progress.best_loss is None or loss < progress.best_loss):
                 progress.best_loss = loss
                 self.best = {name: value.detach().clone() for name, value in self.parameters.items()}
-        if self.rank == 0:
-            for told in progress.curves[-2:] if self.held_out else progress.curves[-1:]:
-                self.report({**told, "epochs": self.config.epochs, "steps": self.steps})
+        for told in progress.curves[-2:] if self.held_out else progress.curves[-1:]:
+            self.report({**told, "epochs": self.config.epochs, "steps": self.steps})
         self._save_state()
 
     def _finish(self, seconds: float, samples: int) -> TrainingResult:
@@ -262,8 +261,7 @@ class _Trainer:
                 }
                 if f"best.{name}" in tensors:
                     self.best[name] = tensors[f"best.{name}"].to(parameter.device)
-        if self.rank == 0:
-            self.report({"resumed_at_step": self.progress.step, "steps": self.steps})
+        self.report({"resumed_at_step": self.progress.step, "steps": self.steps})
 
     def _sum_over_workers(self, value: float) -> float:
         if self.world == 1:

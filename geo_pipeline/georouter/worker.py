@@ -3,6 +3,7 @@
 A paradigm that failed is never chosen while the other one answered; where both failed, the row is a counted failure.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from geo_pipeline.contracts.contract import load as load_contract
 from geo_pipeline.georouter.checkpoint import load_router
 from geo_pipeline.georouter.queries import Query, query_from_row, query_prompt
-from geo_pipeline.lvlm.prompts import encode
+from geo_pipeline.lvlm.prompts import Prompt, encode
 from geo_pipeline.routing.decision import Paradigm, decide
 from geo_pipeline.routing.prompt import PromptVariant
 
@@ -22,6 +23,15 @@ BOTH_FAILED = "both_paradigms_failed"
 def method_name(variant: PromptVariant) -> str:
     """Name under which a variant's predictions are kept: `router`, or `router_<variant>`."""
     return "router" if variant == "full" else f"router_{variant}"
+
+
+@dataclass(frozen=True, eq=False)
+class AskedQueries:
+    """Rows of a batch with their queries, and by image id the prompts of those that need a score."""
+
+    rows: list[dict[str, Any]]
+    queries: list[Query]
+    prompts: list[tuple[str, Prompt]]
 
 
 class RouterPredictor:
@@ -40,22 +50,37 @@ class RouterPredictor:
 
     def __call__(self, queries: pa.Table) -> pa.Table:
         """Score r where both paradigms answered; null where there was nothing to choose."""
+        return self.compute(self.prepare(queries))
+
+    def prepare(self, queries: pa.Table) -> AskedQueries:
+        """Decode and word the prompts of a batch; may run in a thread beside `compute`.
+
+        Prompts of like length stand together, so that they share a batch of the model.
+        """
         rows = queries.to_pylist()
         asked = [query_from_row(row, row["jpeg"], row["top1_jpeg"]) for row in rows]
-        scores = self._scores([query for query in asked if query.retrieval and query.generation])
-        routed = [self._routed(row, query, scores.get(query.image_id)) for row, query in zip(rows, asked, strict=True)]
+        scored = [query for query in asked if query.retrieval and query.generation]
+        order = sorted(scored, key=lambda query: (query.text_length(), query.image_id))
+        return AskedQueries(rows, asked, [(query.image_id, query_prompt(query, self.config)) for query in order])
+
+    def compute(self, prepared: AskedQueries) -> pa.Table:
+        """The result of `__call__` for prepared queries."""
+        scores = self._scores(prepared.prompts)
+        routed = [
+            self._routed(row, query, scores.get(query.image_id))
+            for row, query in zip(prepared.rows, prepared.queries, strict=True)
+        ]
         return pa.Table.from_pylist(routed, schema=load_contract("predictions").arrow_schema)
 
-    def _scores(self, queries: list[Query]) -> dict[str, float]:
-        """Routing score r by image id; prompts of like length share a batch."""
-        order = sorted(queries, key=lambda query: (query.text_length(), query.image_id))
+    def _scores(self, asked: list[tuple[str, Prompt]]) -> dict[str, float]:
+        """Routing score r by image id."""
         scores: dict[str, float] = {}
-        for start in range(0, len(order), self.config.lvlm.batch):
-            part = order[start : start + self.config.lvlm.batch]
-            prompts = [query_prompt(query, self.config) for query in part]
+        for start in range(0, len(asked), self.config.lvlm.batch):
+            part = asked[start : start + self.config.lvlm.batch]
+            prompts = [prompt for _, prompt in part]
             with torch.inference_mode():
                 found = self.router(encode(self.lvlm, prompts).to(self.lvlm.device)).cpu().tolist()
-            scores |= {query.image_id: float(score) for query, score in zip(part, found, strict=True)}
+            scores |= {image_id: float(score) for (image_id, _), score in zip(part, found, strict=True)}
         return scores
 
     def _routed(self, row: dict[str, Any], query: Query, score: float | None) -> dict[str, Any]:

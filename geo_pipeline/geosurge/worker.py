@@ -1,20 +1,31 @@
 """The feature worker.
 
-A batch of photographs with their class maps to visual representations. A plain class, hosted by Ray Data or by a loop.
+A batch of photographs with their class maps to visual representations. A plain class, hosted by `compute` or by a loop.
 
 What is predicted from the features belongs to `inference`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from geo_pipeline.geosurge.config import InferenceConfig
+from geo_pipeline.geosurge.inference import CellPredictor
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
 from geo_pipeline.imagery.crops import centre_crop, ten_crop
+
+
+@dataclass(frozen=True, eq=False)
+class CutPairs:
+    """Crops of a batch as the network takes them, in groups: uint8 pixels (B, 3, H, W) and class maps (B, H, W)."""
+
+    image_ids: list[str]
+    groups: list[tuple[Tensor, Tensor]]
 
 
 class FeatureWorker:
@@ -40,6 +51,10 @@ class FeatureWorker:
 
         Raises PairError naming the images that have no class map: none is invented.
         """
+        return self.compute(self.prepare(batch))
+
+    def prepare(self, batch: pa.Table) -> CutPairs:
+        """Decode and crop a batch, `inference.batch` crops a group; may run in a thread beside `compute`."""
         ids, maps = batch["image_id"].to_pylist(), batch["class_map_png"].to_pylist()
         missing = [image_id for image_id, png in zip(ids, maps, strict=True) if png is None]
         if missing:
@@ -47,31 +62,61 @@ class FeatureWorker:
                 f"{len(missing)} of {len(ids)} images have no class map: {', '.join(missing[:10])}. Expected one for "
                 "each; segment them first."
             )
-        vectors = self._features([jpeg.as_py() for jpeg in batch["jpeg"]], maps)
-        offsets = np.arange(len(ids) + 1, dtype=np.int32) * vectors.shape[1]
-        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
-        return pa.table({"image_id": pa.array(ids, pa.string()), "feature": column})
-
-    @torch.inference_mode()
-    def _features(self, jpegs: list[bytes], class_map_pngs: list[bytes]) -> np.ndarray:
-        """Mean unit features (B, D), `inference.batch` crops at a time, in the precision of the training."""
-        vision, dim = self.model.config.vision, self.model.config.embedding_dim
-        bf16 = self.model.config.training.precision == "bf16"
-        per_image = 10 if self.inference.crops == "ten" else 1
-        size = max(1, self.inference.batch // per_image)
-        means = [np.zeros((0, dim), np.float32)]
+        vision, jpegs = self.model.config.vision, [jpeg.as_py() for jpeg in batch["jpeg"]]
+        size, groups = max(1, self.inference.batch // self._crops_per_image), []
         for start in range(0, len(jpegs), size):
-            pairs = zip(jpegs[start : start + size], class_map_pngs[start : start + size], strict=True)
+            pairs = zip(jpegs[start : start + size], maps[start : start + size], strict=True)
             cut = [
                 crop
                 for jpeg, png in pairs
                 for crop in crops(decode_pair(jpeg, png, vision.resize_px), vision.input_px, self.inference)
             ]
-            pixels_BCHW, maps_BHW = stack_pairs(cut)
+            groups.append(stack_pairs(cut))
+        return CutPairs(ids, groups)
+
+    def compute(self, prepared: CutPairs) -> pa.Table:
+        """The result of `__call__` for a prepared batch."""
+        vectors = self._features(prepared.groups)
+        offsets = np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1]
+        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel(), pa.float32()))
+        return pa.table({"image_id": pa.array(prepared.image_ids, pa.string()), "feature": column})
+
+    @property
+    def _crops_per_image(self) -> int:
+        return 10 if self.inference.crops == "ten" else 1
+
+    @torch.inference_mode()
+    def _features(self, groups: list[tuple[Tensor, Tensor]]) -> np.ndarray:
+        """Mean unit features (B, D), a group of crops at a time, in the precision of the training."""
+        bf16 = self.model.config.training.precision == "bf16"
+        means = [np.zeros((0, self.model.config.embedding_dim), np.float32)]
+        for pixels_BCHW, maps_BHW in groups:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
-            means.append(features_BD.unflatten(0, (-1, per_image)).mean(dim=1).cpu().numpy())
+            means.append(features_BD.unflatten(0, (-1, self._crops_per_image)).mean(dim=1).cpu().numpy())
         return np.concatenate(means)
+
+
+class PhotographPredictor(FeatureWorker):
+    """From photographs to their best cells in one, for a network whose features nobody else reads.
+
+    `method` is the name that the rows carry.
+    """
+
+    def __init__(
+        self,
+        checkpoint_dir: Path | str,
+        inference: InferenceConfig | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        method: str = "geosurge",
+    ) -> None:
+        super().__init__(checkpoint_dir, inference, device, threads)
+        self.cells = CellPredictor(checkpoint_dir, inference, device, threads, method)
+
+    def compute(self, prepared: CutPairs) -> pa.Table:
+        """Rows of the predictions table of a prepared batch."""
+        return self.cells(super().compute(prepared))
 
 
 def crops(pair: Pair, side_px: int, inference: InferenceConfig) -> list[Pair]:

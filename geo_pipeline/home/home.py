@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,9 +56,20 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
+        self._forget()
+
+    def _forget(self) -> None:
         self._known: dict[Artifact, tuple[tuple[int, ...], Stored | None]] = {}
         self._damage: dict[Artifact, str] = {}
         self._markers: dict[Artifact, tuple[str, ...]] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a worker in another process is sent: everything but what this process remembers of the files."""
+        return {name: value for name, value in vars(self).items() if name not in ("_known", "_damage", "_markers")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._forget()
 
     # Places
 
@@ -147,7 +159,7 @@ class Home:
         place = self.place(table(name, key))
         conformed = load(name).conform(data).combine_chunks()
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+        beside = _beside(place)
         pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in conformed.schema.types)
         with beside.open("wb") as handle:
             sink = _HashingSink(handle)
@@ -369,7 +381,12 @@ def _folder_content(folder: Path) -> tuple[str, int]:
     return hasher.hexdigest()[:32], count
 
 
+def _beside(place: Path) -> Path:
+    """A new name beside a file. Processes of several machines may write the same file, so their ids are not enough."""
+    return place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.part")
+
+
 def _write_beside(place: Path, text: str) -> None:
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+    beside = _beside(place)
     beside.write_text(text)
     beside.replace(place)

@@ -5,6 +5,7 @@ What makes an image canonical belongs to `decode`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,14 @@ class LostRowsError(RuntimeError):
     """The results of a shard are not one row for each photograph that was sent."""
 
 
+@dataclass(frozen=True, eq=False)
+class ReadPhotographs:
+    """Rows of the catalogue, and of each the bytes of its photograph or why there are none."""
+
+    rows: pa.Table
+    answers: list[bytes | MissingImageError]
+
+
 class DecodeWorker:
     """Reads and decodes photographs; arguments are plain values and a source that can be sent to other processes.
 
@@ -47,13 +56,22 @@ class DecodeWorker:
 
         Give rows `in_reading_order`. No image that fails stops the others.
         """
+        return self.compute(self.prepare(batch))
+
+    def prepare(self, batch: pa.Table) -> ReadPhotographs:
+        """Read the bytes of a batch; may run in a thread beside `compute`."""
         given = batch["locator"].to_pylist()
-        rows = [self._row(found) for found in self.source.read_many(given)]
-        if len(rows) != len(given):
+        answers = list(self.source.read_many(given))
+        if len(answers) != len(given):
             raise LostRowsError(
-                f"found {len(rows)} answers of {type(self.source).__name__} to {len(given)} locators, "
+                f"found {len(answers)} answers of {type(self.source).__name__} to {len(given)} locators, "
                 "expected one each; correct its read_many"
             )
+        return ReadPhotographs(batch, answers)
+
+    def compute(self, prepared: ReadPhotographs) -> pa.Table:
+        """The result of `__call__` for a prepared batch."""
+        rows, batch = [self._row(found) for found in prepared.answers], prepared.rows
         schema = load("images").arrow_schema
         columns = {name: batch[name].cast(schema.field(name).type) for name in CARRIED}
         for name, kind in [(name, schema.field(name).type) for name in _MADE] + list(_REFUSED):

@@ -5,6 +5,7 @@ coordinates and its reason. Only the canonical JPEG's pixels are read: no EXIF, 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,14 @@ from geo_pipeline.lvlm.prompts import encode, generation_prompt
 METHOD = "generation"
 
 
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """Decoded photographs, uint8 (H, W, 3) each, with their ids."""
+
+    image_ids: list[str]
+    images: list[NDArray[np.uint8]]
+
+
 class GenerationPredictor:
     """Loads the model once; then `predictor(table[image_id, jpeg])` gives rows of the `predictions` contract."""
 
@@ -31,12 +40,19 @@ class GenerationPredictor:
 
     def __call__(self, queries: pa.Table) -> pa.Table:
         """One row per query: coordinates, or null and `failure`; `raw_answer` always."""
+        return self.compute(self.prepare(queries))
+
+    def prepare(self, queries: pa.Table) -> Photographs:
+        """Decode a batch; may run in a thread beside `compute`."""
+        return Photographs(queries["image_id"].to_pylist(), [decode_rgb(jpeg) for jpeg in queries["jpeg"].to_pylist()])
+
+    def compute(self, prepared: Photographs) -> pa.Table:
+        """The result of `__call__` for prepared queries."""
         rows: list[dict[str, object]] = []
-        for start in range(0, queries.num_rows, self.config.batch):
-            part = queries.slice(start, self.config.batch)
-            images = [decode_rgb(jpeg) for jpeg in part["jpeg"].to_pylist()]
-            answers = generate_answers(self.lvlm, images)
-            for image_id, answer in zip(part["image_id"].to_pylist(), answers, strict=True):
+        for start in range(0, len(prepared.image_ids), self.config.batch):
+            stop = start + self.config.batch
+            answers = generate_answers(self.lvlm, prepared.images[start:stop])
+            for image_id, answer in zip(prepared.image_ids[start:stop], answers, strict=True):
                 parsed = parse_coordinate(answer)
                 rows.append(
                     {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 
 from geo_pipeline.baselines.registry import entry
-from geo_pipeline.methods.joining import with_column
+from geo_pipeline.home.joining import with_column
 from geo_pipeline.methods.method import Method, Paradigm, Reads
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from geo_pipeline.methods.joining import with_column
+from geo_pipeline.home.joining import with_column
 from geo_pipeline.methods.method import Method, Reads
 
 IDENTITY = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")

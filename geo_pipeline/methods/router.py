@@ -10,41 +10,35 @@ import pyarrow as pa
 from geo_pipeline.methods.method import Method, Reads, Settings
 
 CANDIDATES = ("candidate_lats_deg", "candidate_lons_deg")
+ANSWER = ("lat_deg", "lon_deg", "failure")
 
 
 def router_inputs(images: pa.Table, retrieval: pa.Table, generation: pa.Table, top1: pa.Table) -> pa.Table:
     """One row per image, in order of id: both paradigms' answers and the top reference image.
 
-    `images` and `top1` have the columns image_id and jpeg; the others are tables of the predictions contract.
+    `images` and `top1` have the columns image_id and jpeg; the others are tables of the predictions contract. Raises
+    ValueError where a query has no row in one of them.
     """
-    ids = images["image_id"].to_pylist()
-    retrieved = {
-        row["image_id"]: row
-        for row in retrieval.select(
-            ["image_id", "lat_deg", "lon_deg", "failure", "candidate_ids", *CANDIDATES]
-        ).to_pylist()
-    }
-    generated = {
-        row["image_id"]: row for row in generation.select(["image_id", "lat_deg", "lon_deg", "failure"]).to_pylist()
-    }
-    jpeg_of = dict(zip(top1["image_id"].to_pylist(), top1["jpeg"].to_pylist(), strict=True))
-    answers = [(retrieved[image_id], generated[image_id]) for image_id in ids]
-    return pa.table(
-        {
-            "image_id": pa.array(ids, pa.string()),
-            "jpeg": images["jpeg"],
-            "top1_jpeg": pa.array(
-                [jpeg_of.get((found["candidate_ids"] or [None])[0]) for found, _ in answers], pa.binary()
-            ),
-            "retrieval_lat_deg": pa.array([found["lat_deg"] for found, _ in answers], pa.float64()),
-            "retrieval_lon_deg": pa.array([found["lon_deg"] for found, _ in answers], pa.float64()),
-            "retrieval_failure": pa.array([found["failure"] for found, _ in answers], pa.string()),
-            "generation_lat_deg": pa.array([said["lat_deg"] for _, said in answers], pa.float64()),
-            "generation_lon_deg": pa.array([said["lon_deg"] for _, said in answers], pa.float64()),
-            "generation_failure": pa.array([said["failure"] for _, said in answers], pa.string()),
-            **{name: pa.array([found[name] for found, _ in answers], pa.list_(pa.float64())) for name in CANDIDATES},
-        }
-    ).sort_by("image_id")
+    import polars as pl
+
+    def answers(predictions: pa.Table, name: str) -> pl.DataFrame:
+        return pl.DataFrame(predictions).select("image_id", pl.col(ANSWER).name.prefix(f"{name}_"))
+
+    ids = pl.DataFrame(retrieval).select("image_id", *CANDIDATES, top1=pl.col("candidate_ids").list.first())
+    rows = (
+        pl.DataFrame(images)
+        .select("image_id", "jpeg")
+        .join(ids, on="image_id", validate="1:1")
+        .join(pl.DataFrame(top1).select(top1="image_id", top1_jpeg="jpeg"), on="top1", how="left", validate="m:1")
+        .join(answers(retrieval, "retrieval"), on="image_id", validate="1:1")
+        .join(answers(generation, "generation"), on="image_id", validate="1:1")
+    )
+    if rows.height != images.num_rows:
+        raise ValueError(
+            f"found answers of both paradigms to {rows.height} of {images.num_rows} queries, expected all; "
+            "rematerialize the retrieval and the generation predictions of this query set"
+        )
+    return rows.drop("top1").sort("image_id").to_arrow()
 
 
 def top_references(retrieval: pa.Table) -> list[str]:

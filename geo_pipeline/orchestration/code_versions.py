@@ -30,7 +30,8 @@ DECIDES_NO_BYTES = {
     "methods.registry": "which methods there are; a stage that counts them has their names in its settings",
     "home.artifact": "names of what is stored; another digest is another version of everything by itself",
     "orchestration.code_versions": "this module",
-    "compute": "where work runs, in process or on Ray, with the same bytes",
+    "compute.compute": "the interface of where work runs",
+    "compute.in_process": "where work runs, with the same bytes as on Ray",
     "orchestration.shards": "which keys there are; what lies in them is the catalogue's, which hashes them as settings",
 }
 """Modules and packages that stages import and whose code does not count, each with the reason.

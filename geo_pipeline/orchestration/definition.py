@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from geo_pipeline.compute.compute import Compute
+from geo_pipeline.compute.compute import Compute, ComputeError
 from geo_pipeline.contracts.contract import ContractError, load
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.views import refresh_views
@@ -116,10 +116,12 @@ def _materialize(
                 else:
                     _record(context, lineage, stage, home, made, inputs, False, control)
                 findings[made.key] = checks.examine(lineage, stage, home, made.key, just_written=True)
-        except ContractError as error:
-            yield dg.AssetCheckResult(
-                passed=False, check_name=checks.CONTRACT, asset_key=stage.name, description=str(error)
-            )
+        except (ContractError, ComputeError) as error:
+            broken = error if isinstance(error, ContractError) else error.__cause__
+            if isinstance(broken, ContractError):
+                yield dg.AssetCheckResult(
+                    passed=False, check_name=checks.CONTRACT, asset_key=stage.name, description=str(broken)
+                )
             raise
         refresh_views(home)
     yield dg.MaterializeResult(metadata=provenance.WITHOUT_OWN_EVENT)
@@ -138,7 +140,7 @@ def _well_recorded(instance: dg.DagsterInstance, stage: Stage, freshness: Freshn
 
 def commit(stage: Stage, home: Home, made: Made, fingerprint: str) -> None:
     """Write what a stage made for one key; the first output last, because it says that the key is done."""
-    for artifact in reversed(stage.outputs(made.key)):
+    for artifact in () if made.written else reversed(stage.outputs(made.key)):
         if artifact.kind == "table":
             home.write_table(artifact.name, artifact.key, made.tables[artifact.name], fingerprint)
         elif artifact.kind == "manifest":

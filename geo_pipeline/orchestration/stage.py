@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from geo_pipeline.compute.shard_job import TableJob
 from geo_pipeline.home.artifact import ALL, Artifact, manifest, table
 from geo_pipeline.home.home import Home, MissingArtifactError
-from geo_pipeline.methods.joining import with_column
+from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.code_versions import code_version
 from geo_pipeline.profiles.profile import Profile
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from geo_pipeline.compute.compute import Compute
 
 Metadata = Mapping[str, object]
-GALLERY_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
 
 
 @dataclass(frozen=True)
 class Made:
     """What a stage made for one key: its tables, or a manifest; a folder stage has written its folder.
 
-    `notes` go to the asset's metadata.
+    `notes` go to the asset's metadata. `written`: the tables lie in the home already.
     """
 
     key: str
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     shards: Mapping[str, str] | None = None
     notes: Metadata = field(default_factory=dict)
+    written: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,8 @@ class Stage:
         return versions[0] if len(versions) == 1 else "-".join(str(version)[:16] for version in versions)
 
 
-class Step:
-    """One execution of a stage.
-
-    Its view of the home (the interface `methods.method.Reads`), and the place where it computes.
-    """
+class Step(HomeReads[Profile]):
+    """One execution of a stage: its view of the home, and where it computes."""
 
     def __init__(
         self,
@@ -102,35 +100,11 @@ class Step:
         fingerprints: Mapping[str, str],
         log: Callable[[str], None],
     ) -> None:
+        super().__init__(home, profile)
         self.stage = stage
-        self.profile = profile
-        self.home = home
         self.compute = compute
         self.log = log
         self._fingerprints = fingerprints
-
-    def table(self, name: str, key: str = ALL, columns: Sequence[str] | None = None) -> pa.Table:
-        """One key of a table, all columns (checked against the contract) or some."""
-        return self.home.read_table(name, key, columns)
-
-    def path(self, name: str, key: str = ALL) -> Path:
-        """The file of one key of a table, for a loop that reads it itself."""
-        artifact = table(name, key)
-        self.home.opened(artifact)
-        place = self.home.place(artifact)
-        if not place.is_file():
-            raise MissingArtifactError(
-                f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
-            )
-        return place
-
-    def predictions(self, method: str, query_set: str) -> pa.Table:
-        """A method's answers to a query set."""
-        return self.table("predictions", f"{method}/{query_set}")
-
-    def checkpoint(self, name: str, key: str = ALL) -> Path:
-        """The folder of a finished checkpoint."""
-        return self.home.checkpoint(name, key)
 
     def building(self, key: str = ALL) -> Path:
         """The folder in which this stage makes the checkpoint or report of a key.
@@ -141,43 +115,19 @@ class Step:
         place.mkdir(parents=True, exist_ok=True)
         return place
 
-    def listed(self, manifest_name: str, table_name: str) -> list[str]:
-        """The keys of a table that a manifest lists.
-
-        Raises when one of them is not what it was when the manifest was made.
-        """
-        keys = []
-        for label, version in self.home.read_manifest(manifest_name).items():
-            name, _, key = label.partition("/")
-            if name == table_name:
-                if self.home.version(table(name, key)) != version:
-                    raise MissingArtifactError(
-                        f"{manifest_name} lists another version of {name} [{key}] than the home holds; "
-                        f"materialize `{manifest_name}` again"
-                    )
-                keys.append(key)
-        return keys
-
-    def listed_paths(self, manifest_name: str, table_name: str) -> list[Path]:
-        """The files of a table that a manifest lists."""
-        return [self.path(table_name, key) for key in self.listed(manifest_name, table_name)]
-
-    def reference_features(self) -> pa.Table:
-        """The reference gallery: image_id, author, lat_deg, lon_deg, sha256, phash, feature."""
-        parts = []
-        self.listed("reference_gallery", "images")
-        for key in self.listed("reference_gallery", "features"):
-            images = self.table("images", key, GALLERY_COLUMNS)
-            parts.append(with_column(images, self.table("features", key), "feature"))
-        return pa.concat_tables(parts).combine_chunks()
-
-    def reference_images(self, image_ids: Sequence[str]) -> pa.Table:
-        """image_id and jpeg of some reference images."""
-        parts = [
-            self.home.read_table("images", key, ["image_id", "jpeg"], ids=image_ids)
-            for key in self.listed("image_manifest", "images")
-        ]
-        return pa.concat_tables(parts)
+    def job(
+        self,
+        keys: Sequence[str],
+        worker: Callable[..., Any],
+        read: Callable[[HomeReads[Profile], str], pa.Table],
+        arguments: Callable[[HomeReads[Profile]], Mapping[str, object]],
+        **options: Any,
+    ) -> TableJob:
+        """The job that makes the tables of these keys; `options` are those of TableJob."""
+        config = self.profile.compute
+        settings = {"batch_rows": config.batch_rows, "torch_threads": config.torch_threads} | options
+        outputs = {key: self.stage.outputs(key) for key in keys}
+        return TableJob(self.home, self.profile, worker, read, arguments, outputs, self._fingerprints, **settings)
 
 
 def same_key(*names: str) -> Callable[[str], tuple[Artifact, ...]]:
@@ -234,46 +184,9 @@ def manifest_stage(
     )
 
 
-def in_batches(data: pa.Table, rows: int) -> Iterator[pa.Table]:
-    """A table in pieces of `rows`; nothing for an empty one."""
-    for start in range(0, data.num_rows, rows):
-        yield data.slice(start, rows).combine_chunks()
-
-
-def mapped_shards(
-    step: Step,
-    keys: Sequence[str],
-    read: Callable[[str], pa.Table],
-    worker: str,
-    kwargs: Mapping[str, object],
-    compute: "Compute | None" = None,
-    batch_rows: int | None = None,
-    on_cpu: bool = False,
-) -> Iterator[tuple[str, list[pa.Table]]]:
-    """Send all shards through one pool of workers, batch by batch (of `batch_rows`, else as the place has it).
-
-    `on_cpu` is for workers that run no network. Give each shard's results as soon as its last batch is done.
-    """
-    place = compute or step.compute
-    size = batch_rows or place.config.batch_rows
-    owners: list[tuple[str, bool]] = []
-
-    def batches() -> Iterator[pa.Table]:
-        for key in keys:
-            rows = read(key)
-            for number, piece in enumerate(in_batches(rows, size), 1):
-                owners.append((key, number * size >= rows.num_rows))
-                yield piece
-
-    waiting = list(keys)
-    parts: list[pa.Table] = []
-    for number, result in enumerate(place.map_batches(worker, kwargs, batches(), on_cpu)):
-        key, last = owners[number]
-        while waiting[0] != key:  # shards without a row
-            yield waiting.pop(0), []
-        parts.append(result)
-        if last:
-            yield waiting.pop(0), parts
-            parts = []
-    for key in waiting:
-        yield key, []
+def written_shards(
+    step: Step, job: TableJob, keys: Sequence[str], compute: "Compute | None" = None, on_cpu: bool = False
+) -> Iterator[Made]:
+    """Do a job that writes its shards itself, on `compute` or on the step's own; each shard as soon as it is done."""
+    for key, notes in (compute or step.compute).map_shards(job, keys, on_cpu):
+        yield Made(key, written=True, notes={name: value for name, value in notes.items() if name != "rows"})

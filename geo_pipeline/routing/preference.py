@@ -18,7 +18,7 @@ def training_error_km(error_km: ArrayLike) -> NDArray[np.float64]:
     if np.isnan(error).any() or (error < 0).any():
         raise ValueError(
             "found an error in km that is NaN or negative; expected a distance, with infinity for a failed paradigm; "
-            "compute the errors with scoring.accuracy.errors_km"
+            "compute the errors with earth.distance.errors_km"
         )
     return np.where(np.isinf(error), HALF_CIRCUMFERENCE_KM, error)
 

@@ -3,16 +3,15 @@
 Its columns are those of `data_contracts/georouting.yaml`. What the router sees is `geo_pipeline.routing.prompt`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
+import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from geo_pipeline.contracts.contract import load as load_contract
-from geo_pipeline.earth.distance import DistanceKind, distance_km
+from geo_pipeline.contracts.frames import arrow_table
+from geo_pipeline.earth.distance import DistanceKind, errors_km
 from geo_pipeline.routing.preference import DISPO_ALPHA, DISPO_EPSILON_KM, dispo, hard_label
+
+CANDIDATES = ("candidate_ids", "candidate_lats_deg", "candidate_lons_deg")
 
 
 class GeoroutingError(ValueError):
@@ -31,79 +30,43 @@ def build_georouting(
 
     `retrieval` and `generation` are tables of the predictions contract with exactly one row per image of `truth`; more
     rows are an error too. A null prediction has error +inf; rows where both failed are kept with `trainable` false.
-    Raises `GeoroutingError`, naming all that is missing, double or unknown.
+    Raises `GeoroutingError`, naming what is missing, double or unknown, and CoordinatesError for an unusable truth.
     """
-    ids: list[str] = truth["image_id"].to_pylist()
-    retrieved, generated = _by_id("retrieval", retrieval, ids), _by_id("generation", generation, ids)
-    true_lat_deg, true_lon_deg = _column(truth, "lat_deg"), _column(truth, "lon_deg")
-    if np.isnan(true_lat_deg).any() or np.isnan(true_lon_deg).any():
-        raise GeoroutingError(
-            "found queries without a true coordinate; expected one for each; leave them out of the table"
-        )
-    errors = {
-        name: _errors_km(rows, true_lat_deg, true_lon_deg, distance)
-        for name, rows in (("retrieval", retrieved), ("generation", generated))
-    }
-    preference = dispo(errors["retrieval"], errors["generation"], alpha, epsilon_km)
-    candidates: dict[str, list[Any]] = {
-        column: [row[column] or [] for row in retrieved]
-        for column in ("candidate_ids", "candidate_lats_deg", "candidate_lons_deg")
-    }
-    table = pa.table(
-        {
-            "image_id": ids,
-            "retrieval_lat_deg": [row["lat_deg"] for row in retrieved],
-            "retrieval_lon_deg": [row["lon_deg"] for row in retrieved],
-            "generation_lat_deg": [row["lat_deg"] for row in generated],
-            "generation_lon_deg": [row["lon_deg"] for row in generated],
-            "retrieval_error_km": errors["retrieval"],
-            "generation_error_km": errors["generation"],
-            "label": hard_label(errors["retrieval"], errors["generation"]),
-            "preference": preference,
-            "trainable": np.isfinite(errors["retrieval"]) | np.isfinite(errors["generation"]),
-            **candidates,
-        }
+    queries = pl.DataFrame(truth).select("image_id", "lat_deg", "lon_deg")
+    retrieved, generated = (_answers(*each, queries) for each in (("retrieval", retrieval), ("generation", generation)))
+    rows = queries.join(retrieved, on="image_id", how="left", maintain_order="left").join(
+        generated.drop(CANDIDATES), on="image_id", how="left", maintain_order="left"
     )
-    return load_contract("georouting").conform(table)
+    retrieval_km, generation_km = (_errors(rows, name, distance) for name in ("retrieval", "generation"))
+    labelled = rows.with_columns(
+        retrieval_error_km=retrieval_km,
+        generation_error_km=generation_km,
+        label=hard_label(retrieval_km, generation_km),
+        preference=dispo(retrieval_km, generation_km, alpha, epsilon_km),
+        trainable=np.isfinite(retrieval_km) | np.isfinite(generation_km),
+    )
+    return arrow_table(labelled.with_columns(pl.col(CANDIDATES).fill_null([])), "georouting")
 
 
-def _by_id(method: str, predictions: pa.Table, ids: list[str]) -> list[Mapping[str, Any]]:
-    wanted = ["image_id", "lat_deg", "lon_deg", "candidate_ids", "candidate_lats_deg", "candidate_lons_deg"]
-    rows = predictions.select(wanted).to_pylist()
-    found = {row["image_id"]: row for row in rows}
+def _answers(method: str, predictions: pa.Table, queries: pl.DataFrame) -> pl.DataFrame:
+    """image_id, `<method>_lat_deg`, `<method>_lon_deg` and the candidates, once per query."""
+    rows = pl.DataFrame(predictions)
     problems = {
-        "images without a prediction": sorted(set(ids) - found.keys()),
-        "predictions for unknown images": sorted(found.keys() - set(ids)),
-        "images predicted more than once": []
-        if len(found) == len(rows)
-        else [f"{len(rows) - len(found)} rows too many"],
-        "images twice in the truth": [] if len(set(ids)) == len(ids) else [f"{len(ids) - len(set(ids))} rows too many"],
+        "images without a prediction": queries.join(rows, on="image_id", how="anti"),
+        "predictions for unknown images": rows.join(queries, on="image_id", how="anti"),
+        "images predicted more than once": rows.filter(pl.col("image_id").is_duplicated()),
+        "images twice in the truth": queries.filter(pl.col("image_id").is_duplicated()),
     }
-    told = [f"{what}: {len(which)} ({', '.join(which[:3])})" for what, which in problems.items() if which]
-    if told:
+    named = {what: found["image_id"].unique().sort() for what, found in problems.items() if found.height}
+    if named:
+        listed = "; ".join(f"{what}: {len(ids)} ({', '.join(ids.head(3))})" for what, ids in named.items())
         raise GeoroutingError(
-            f"found in the {method} predictions: {'; '.join(told)}; expected exactly one row per query; "
-            f"rematerialize the {method} predictions of the router queries"
+            f"found in the {method} predictions: {listed}; expected exactly one row per query; rematerialize the "
+            f"{method} predictions of the router queries"
         )
-    return [found[image_id] for image_id in ids]
+    return rows.select("image_id", *CANDIDATES, pl.col("lat_deg", "lon_deg").name.prefix(f"{method}_"))
 
 
-def _errors_km(
-    rows: list[Mapping[str, Any]],
-    true_lat_deg: NDArray[np.float64],
-    true_lon_deg: NDArray[np.float64],
-    distance: DistanceKind,
-) -> NDArray[np.float64]:
-    lat_deg = np.array([np.nan if row["lat_deg"] is None else row["lat_deg"] for row in rows], dtype=np.float64)
-    lon_deg = np.array([np.nan if row["lon_deg"] is None else row["lon_deg"] for row in rows], dtype=np.float64)
-    there = ~(np.isnan(lat_deg) | np.isnan(lon_deg))
-    errors = np.full(len(rows), np.inf)
-    if there.any():
-        errors[there] = distance_km(
-            lat_deg[there], lon_deg[there], true_lat_deg[there], true_lon_deg[there], kind=distance
-        )
-    return errors
-
-
-def _column(table: pa.Table, name: str) -> NDArray[np.float64]:
-    return np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+def _errors(rows: pl.DataFrame, method: str, distance: DistanceKind) -> np.ndarray:
+    lat, lon = (rows[f"{method}_{name}"].to_numpy() for name in ("lat_deg", "lon_deg"))
+    return errors_km(lat, lon, rows["lat_deg"].to_numpy(), rows["lon_deg"].to_numpy(), distance)

@@ -1,7 +1,8 @@
 """Accuracy at distance thresholds, with its intervals: the one definition of every score in the project.
 
 The denominator is every query, always: a failed prediction has an infinite error and counts as wrong at every
-threshold. Reading files of predictions belongs to `prediction_files`; judging a router's choices to `routing`.
+threshold. Errors themselves are computed by `earth.distance.errors_km`; reading files of predictions belongs to
+`prediction_files`, judging a router's choices to `routing`.
 """
 
 import math
@@ -11,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.distance import DistanceKind, distance_km
-
 THRESHOLDS_KM: tuple[float, ...] = (1.0, 25.0, 200.0, 750.0, 2500.0)
 """Street, city, region, country, continent: those of all tables of both papers (the text of GeoSURGE has a slip)."""
 
@@ -20,7 +19,7 @@ _BLOCK = 64  # bootstrap replicates held in memory at once
 
 
 class ScoreError(ValueError):
-    """Errors or coordinates that cannot be scored; the message says what was found, expected, and what to do next."""
+    """Errors or predictions that cannot be scored; the message says what was found, expected, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Score:
     """Accuracy of one method on one set of queries.
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
-    infinite where half of the queries failed. ignored_rows: rows of a predictions file that belong to no query.
+    infinite where half of the queries failed. Of a predictions file: ignored_rows belong to no query, unreadable_rows
+    have something that is no coordinate, and remarks tell both in words.
     """
 
     count: int
@@ -38,6 +38,8 @@ class Score:
     median_km: float
     distance: str
     ignored_rows: int = 0
+    unreadable_rows: int = 0
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`: thresholds as text keys, unrounded fractions, an infinite median as null."""
@@ -49,36 +51,9 @@ class Score:
             "interval_95": {f"{limit:g}": list(pair) for limit, pair in self.interval_95.items()},
             "median_km": self.median_km if math.isfinite(self.median_km) else None,
             "ignored_rows": self.ignored_rows,
+            "unreadable_rows": self.unreadable_rows,
+            "remarks": list(self.remarks),
         }
-
-
-def errors_km(
-    lat_deg: ArrayLike,
-    lon_deg: ArrayLike,
-    truth_lat_deg: ArrayLike,
-    truth_lon_deg: ArrayLike,
-    kind: DistanceKind | str = "great_circle",
-) -> np.ndarray:
-    """Errors (N,) in km. A prediction that is None, NaN, infinite or out of range has an infinite error.
-
-    Raises ScoreError when the truth itself is unusable.
-    """
-    lat, lon = np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64)
-    truth_lat, truth_lon = np.asarray(truth_lat_deg, np.float64), np.asarray(truth_lon_deg, np.float64)
-    if not len({lat.shape, lon.shape, truth_lat.shape, truth_lon.shape}) == 1:
-        raise ScoreError(
-            f"found coordinates of shapes {lat.shape}, {lon.shape}, {truth_lat.shape}, {truth_lon.shape}; expected one "
-            "prediction per query; fill missing predictions with NaN"
-        )
-    bad = ~((np.abs(truth_lat) <= 90) & (np.abs(truth_lon) <= 180))
-    if bad.any():
-        raise ScoreError(
-            f"found {int(bad.sum())} queries whose true coordinate is missing or out of range (first: row "
-            f"{int(np.argmax(bad))}); expected latitudes up to 90 and longitudes up to 180 degrees; correct the truth"
-        )
-    usable = (np.abs(lat) <= 90) & (np.abs(lon) <= 180)
-    error = distance_km(np.where(usable, lat, 0.0), np.where(usable, lon, 0.0), truth_lat, truth_lon, kind)
-    return np.where(usable, error, np.inf)
 
 
 def score_errors(

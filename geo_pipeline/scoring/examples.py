@@ -4,7 +4,7 @@ The reference image of an example is the paper's: of those within the geocell (f
 place, the one nearest to the predicted place. Where that cell holds no reference image, or no cell holds the true
 place, it is the one nearest to the true place, and the page says so. How far the nearest of all reference images lies
 from the true place is told in any case: the paper explains a failure by it. Drawing belongs to `example_figures`, words
-to `example_page`.
+to `example_page` (both in `report`), reading what is shown to `example_photographs`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 from numpy.typing import ArrayLike
 
 from geo_pipeline.earth.distance import DistanceKind, distance_km
@@ -88,8 +87,8 @@ class NearestReferences:
     nearest_to_truth_km: np.ndarray
 
 
-def choose_examples(judged: pa.Table, per_benchmark: int, method: str = "geosurge") -> tuple[ChosenExamples, ...]:
-    """Up to `per_benchmark` successes and as many failures of each benchmark, in the order of `judged` (JUDGED_SCHEMA).
+def choose_examples(judged: pl.DataFrame, per_benchmark: int, method: str = "geosurge") -> tuple[ChosenExamples, ...]:
+    """Up to `per_benchmark` successes and as many failures of each benchmark, in the order of `judged`.
 
     Successes (within SUCCESS_KM) are taken by error, the smallest first. Failures (beyond FAILURE_KM, with an answer)
     are taken evenly over their errors, not from the worst alone: the middle of each of `per_benchmark` equal parts of
@@ -97,14 +96,12 @@ def choose_examples(judged: pa.Table, per_benchmark: int, method: str = "geosurg
     within APART_KM, as long as there are enough; then the distance is given up, then the authors. Ties are broken by
     image id, so the same predictions give the same examples.
     """
-    mine = judged.filter(pc.equal(judged["method"], method)).sort_by(
-        [("error_km", "ascending"), ("image_id", "ascending")]
-    )
+    mine, error = judged.filter(method=method).sort("error_km", "image_id"), pl.col("error_km")
     chosen = []
-    for benchmark in dict.fromkeys(judged["benchmark"].to_pylist()):
-        rows = mine.filter(pc.equal(mine["benchmark"], benchmark)).to_pylist()
-        good = [row for row in rows if row["error_km"] <= SUCCESS_KM]
-        bad = [row for row in rows if FAILURE_KM < row["error_km"] < np.inf]
+    for benchmark in judged["benchmark"].unique(maintain_order=True):
+        rows = mine.filter(benchmark=benchmark)
+        good = rows.filter(error <= SUCCESS_KM).to_dicts()
+        bad = rows.filter(error > FAILURE_KM, error < np.inf).to_dicts()
         count = min(per_benchmark, len(bad))
         middles = [int((part + 0.5) * len(bad) / count) for part in range(count)]
         starts = [0] * min(per_benchmark, len(good))

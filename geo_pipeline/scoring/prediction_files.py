@@ -1,32 +1,37 @@
-"""Scores a CSV file of predictions against a CSV file of true coordinates, as they are found in the wild.
+"""Scores a file of predictions against a file of true coordinates, as they are found in the wild.
 
-Columns are understood by their names, or named by the user. Every row of the truth is in the denominator: one without a
-prediction, or with one that is no coordinate, is a counted failure. Rows of the predictions that belong to no query,
-such as a summary at the end, are counted and otherwise ignored. Splitting files into rows belongs to `column_files`,
-the score to `accuracy`; raw replies of language models are read by `lvlm.answers`.
+Files are read as the metadata of a collection are (`imagery.metadata`): CSV of any dialect, Parquet, JSON, local or at
+a URL. Every row of the truth is in the denominator: one without a prediction, or with one that is no coordinate, is a
+counted failure. The score belongs to `accuracy`; raw replies of language models are read by `lvlm.answers`.
 """
 
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from geo_pipeline.earth.distance import DistanceKind
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, Score, errors_km, score_errors
-from geo_pipeline.scoring.column_files import ColumnFile, FileError, Row, read_column_file
-
-_IDS = ("image_id", "img_id", "id", "image", "image_file", "image_name", "filename", "file_name", "file", "path")
-_LATITUDES = ("lat_deg", "latitude", "lat")
-_LONGITUDES = ("lon_deg", "longitude", "long", "lon", "lng")
-_PREDICTED = ("predicted_", "prediction_", "pred_")
-_TRUE = ("gt_", "truth_", "true_", "ground_truth_")
-_AUTHORS = ("author", "user_id", "user", "owner")
+from geo_pipeline.earth.distance import DistanceKind, errors_km
+from geo_pipeline.imagery.metadata.layout import ALIASES, ColumnsError, MetadataFormat
+from geo_pipeline.imagery.metadata.read import metadata_notes, read_metadata
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
+from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, Score, ScoreError, score_errors
 
 PREDICTION_KEYS = ("predictions.image_id", "predictions.lat_deg", "predictions.lon_deg")
 TRUTH_KEYS = ("truth.image_id", "truth.lat_deg", "truth.lon_deg", "truth.author")
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+_IDS = (*ALIASES["image_id"], "image", "image_file", "image_name")
+_AUTHORS = (*ALIASES["author"], "user_id", "user", "owner")
+_PREFIXES = {
+    "predictions": ("predicted_", "prediction_", "pred_"),
+    "truth": ("gt_", "truth_", "true_", "ground_truth_"),
+}
+_ENDINGS = f"(?i)(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})+$"
+
+
+class FileError(ScoreError):
+    """A file that cannot be scored; the message says what was found, what was expected and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class PairedFiles:
 
     lat_deg, lon_deg: float64 (N,), NaN for a failure. authors: N names or None, None when the truth names none.
     missing: queries without a row of their own. ignored_rows: rows of the predictions that belong to no query, and
-    rows of a summary in either file.
+    rows of a summary in either file. unreadable_rows: predictions whose coordinate is neither a number nor empty.
+    remarks: both in words, each with the first such row.
     """
 
     image_ids: tuple[str, ...]
@@ -46,6 +52,8 @@ class PairedFiles:
     authors: tuple[str | None, ...] | None
     missing: int
     ignored_rows: int
+    unreadable_rows: int
+    remarks: tuple[str, ...]
 
 
 def score_files(
@@ -57,16 +65,22 @@ def score_files(
     """Score a predictions file; intervals are clustered by author where the truth names authors.
 
     mapping: names of columns for the keys PREDICTION_KEYS and TRUTH_KEYS, for files whose own names are not understood,
-    for example {"predictions.lat_deg": "y"}. Raises FileError with what was found, expected, and what to do next.
+    for example {"predictions.lat_deg": "y"}. Raises FileError or SourceError with what was found, expected, and what to
+    do next.
     """
     paired = pair_files(predictions, truth, mapping)
     error = errors_km(paired.lat_deg, paired.lon_deg, paired.truth_lat_deg, paired.truth_lon_deg, kind)
     score = score_errors(error, paired.authors, THRESHOLDS_KM, distance=str(kind))
-    return replace(score, ignored_rows=paired.ignored_rows)
+    return replace(
+        score,
+        ignored_rows=paired.ignored_rows,
+        unreadable_rows=paired.unreadable_rows,
+        remarks=paired.remarks,
+    )
 
 
 def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str, str] | None = None) -> PairedFiles:
-    """Match predictions to the truth by image id, with or without the file's ending. Raises FileError."""
+    """Match predictions to the truth by image id, with or without the file's ending. Raises FileError, SourceError."""
     named = dict(mapping or {})
     unknown = sorted(set(named) - {*PREDICTION_KEYS, *TRUTH_KEYS})
     if unknown:
@@ -74,165 +88,124 @@ def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str,
             f"found mapping keys {', '.join(unknown)}; expected {', '.join((*PREDICTION_KEYS, *TRUTH_KEYS))}; correct "
             "the mapping"
         )
-    truth_file, prediction_file = read_column_file(Path(truth)), read_column_file(Path(predictions))
-    truth_rows = _true_rows(truth_file, named)
-    columns = [
-        _column(prediction_file, key, names, named)
-        for key, names in zip(
-            PREDICTION_KEYS, (_IDS, _prefixed(_PREDICTED, _LATITUDES), _prefixed(_PREDICTED, _LONGITUDES)), strict=True
-        )
-    ]
-    candidates = [(row.value(columns[0]), row) for row in prediction_file.rows]
-    position, row_keys = _match(truth_file, list(truth_rows.ids), [image_id for image_id, _ in candidates])
-    lat, lon = np.full(len(position), np.nan), np.full(len(position), np.nan)
-    seen: dict[str, int] = {}
-    for key, (image_id, row) in zip(row_keys, candidates, strict=True):
-        if key not in position:
-            continue
-        if key in seen:
-            raise FileError(
-                f"found two predictions for {image_id!r} in {prediction_file.path} (lines {seen[key]} and {row.line}); "
-                "expected one per image; keep one"
-            )
-        seen[key] = row.line
-        at = position[key]
-        lat[at], lon[at] = _number_or_nan(row.value(columns[1])), _number_or_nan(row.value(columns[2]))
-    if not seen:
-        raise FileError(
-            f"found no prediction in {prediction_file.path} for any of the {len(position)} images of "
-            f"{truth_file.path} (ids {_first([i for i, _ in candidates])} beside {_first(list(truth_rows.ids))}); "
-            "expected the same ids in both; check that the files belong together, or name the id columns in the mapping"
-        )
-    _refuse_out_of_range(prediction_file, lat, lon, columns[1], columns[2])
+    queries, truth_summary = _rows("truth", truth, named)
+    answers, summary = _rows("predictions", predictions, named)
+    _refuse_truth(queries, truth)
+    queries, answers = _keyed(queries, answers, truth)
+    own = answers.join(queries, on="key", how="semi", maintain_order="left")
+    _refuse_predictions(own, answers, queries, predictions, truth)
+    paired = queries.join(own, on="key", how="left", maintain_order="left", suffix="_answer")
+    strangers = answers.join(queries, on="key", how="anti", maintain_order="left")
+    unreadable = own.filter(pl.col("lat_deg").is_nan() | pl.col("lon_deg").is_nan())
+    lat, lon = pl.col("lat_deg_answer"), pl.col("lon_deg_answer")
+    failed = lat.is_null() | lon.is_null() | lat.is_nan() | lon.is_nan()
+    found = paired.select(lat=pl.when(~failed).then(lat), lon=pl.when(~failed).then(lon))
     return PairedFiles(
-        truth_rows.ids,
-        lat,
-        lon,
-        truth_rows.lat_deg,
-        truth_rows.lon_deg,
-        truth_rows.authors,
-        missing=len(position) - len(seen),
-        ignored_rows=len(candidates) - len(seen) + truth_rows.ignored,
+        tuple(queries["id"]),
+        found["lat"].to_numpy(),
+        found["lon"].to_numpy(),
+        queries["lat_deg"].to_numpy(),
+        queries["lon_deg"].to_numpy(),
+        tuple(queries["author"]) if queries["author"].count() else None,
+        missing=queries.height - own.height,
+        ignored_rows=strangers.height + summary + truth_summary,
+        unreadable_rows=unreadable.height,
+        remarks=_remarks(strangers, unreadable, queries),
     )
 
 
-@dataclass(frozen=True)
-class _TrueRows:
-    ids: tuple[str, ...]
-    lat_deg: np.ndarray
-    lon_deg: np.ndarray
-    authors: tuple[str | None, ...] | None
-    ignored: int
-
-
-def _true_rows(file: ColumnFile, named: Mapping[str, str]) -> _TrueRows:
-    """Every row of the truth; only a block after a blank line that opens with words for coordinates is a summary."""
-    id_column = _column(file, "truth.image_id", _IDS, named)
-    lat_column = _column(file, "truth.lat_deg", _prefixed(_TRUE, _LATITUDES), named)
-    lon_column = _column(file, "truth.lon_deg", _prefixed(_TRUE, _LONGITUDES), named)
-    has_author = "truth.author" in named or any(name.lower() in _AUTHORS for name in file.header)
-    author_column = _column(file, "truth.author", _AUTHORS, named) if has_author else None
-    later = [block for block in file.blocks[1:] if not _is_summary(block, lat_column, lon_column)]
-    rows = [row for block in (file.blocks[0], *later) for row in block]
-    lat = np.array([_number_or_nan(row.value(lat_column)) for row in rows])
-    lon = np.array([_number_or_nan(row.value(lon_column)) for row in rows])
-    bad = np.isnan(lat) | np.isnan(lon)
-    if bad.any() or not rows:
-        line = rows[int(np.argmax(bad))].line if rows else 1
-        raise FileError(
-            f"found {int(bad.sum())} of {len(rows)} rows without a coordinate in {file.path} (first: line {line}); "
-            f"expected numbers in {file.header[lat_column]!r} and {file.header[lon_column]!r} of every row; correct "
-            "the truth"
+def _remarks(strangers: pl.DataFrame, unreadable: pl.DataFrame, queries: pl.DataFrame) -> tuple[str, ...]:
+    """Rows of the predictions that do not count as they were meant, in words."""
+    remarks = []
+    if strangers.height:
+        words = "row of the predictions belongs" if strangers.height == 1 else "rows of the predictions belong"
+        first = f"{strangers['id'][0]!r} in line {strangers['line'][0]}, beside {queries['id'][0]!r} of the truth"
+        remarks.append(f"{strangers.height:,} {words} to no query (first: {first})")
+    if unreadable.height:
+        words = (
+            "prediction cannot be read and counts" if unreadable.height == 1 else "predictions cannot be read and count"
         )
-    _refuse_out_of_range(file, lat, lon, lat_column, lon_column)
-    authors = None if author_column is None else tuple(row.value(author_column) or None for row in rows)
-    ignored = len(file.rows) - len(rows)
-    return _TrueRows(tuple(row.value(id_column) for row in rows), lat, lon, authors, ignored)
+        first = f"line {unreadable['line'][0]}, {unreadable['detail'][0]}"
+        remarks.append(f"{unreadable.height:,} {words} as wrong (first: {first})")
+    return tuple(remarks)
 
 
-def _is_summary(block: tuple[Row, ...], lat_column: int, lon_column: int) -> bool:
-    """Whether a block opens like a second header: words, not numbers and not nothing, where coordinates should be."""
-    opening = [block[0].value(column) for column in (lat_column, lon_column)]
-    return all(text and math.isnan(_number_or_nan(text)) and text.lower() != "nan" for text in opening)
+def _rows(role: str, path: Path | str, named: Mapping[str, str]) -> tuple[pl.DataFrame, int]:
+    """id, lat_deg, lon_deg, author, detail and line of every row of a file, and the rows of its summary."""
+    prefixed = [
+        (known, prefix + alias)
+        for known in ("lat_deg", "lon_deg")
+        for prefix in _PREFIXES[role]
+        for alias in ALIASES[known]
+    ]
+    others = [("image_id", name) for name in _IDS] + [("author", name) for name in _AUTHORS]
+    required = tuple((key.partition(".")[2], column) for key, column in named.items() if key.partition(".")[0] == role)
+    try:
+        table = read_metadata(str(path), MetadataFormat(columns=(*prefixed, *others), required=required))
+    except ColumnsError as error:
+        option = "--truth-columns" if role == "truth" else "--columns"
+        raise FileError(f"{error} Or name them: {option} id=COLUMN,lat=COLUMN,lon=COLUMN.") from error
+    rows = pl.DataFrame(table)
+    if not rows.height:
+        raise FileError(f"found no rows in {path}; expected a line of column names and rows below it; check the path")
+    image = "image_id" if rows["image_id"].count() else "path"
+    summary = metadata_notes(table).summary
+    return rows.select("lat_deg", "lon_deg", "author", "detail", "line", id=image), summary
 
 
-def _prefixed(prefixes: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names in order of preference: with a prefix first, so that predicted_lat wins over gt_lat and lat."""
-    return (*(prefix + name for prefix in prefixes for name in names), *names)
-
-
-def _column(file: ColumnFile, key: str, names: tuple[str, ...], named: Mapping[str, str]) -> int:
-    """Index of the column for a key: the one the user names, else the first of the known names that the file has."""
-    lower = [name.lower() for name in file.header]
-    wanted = named.get(key)
-    if wanted is not None:
-        if wanted in file.header:
-            return file.header.index(wanted)
+def _keyed(queries: pl.DataFrame, answers: pl.DataFrame, truth: Path | str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both with a `key`: the id as it is when all queries are found so, else without the endings of image files."""
+    key = pl.col("id")
+    if queries.join(answers, on="id", how="anti").height:
+        bare = key.str.replace(_ENDINGS, "")
+        key = bare if queries.select(bare.is_unique().all()).item() else key
+    if (twice := queries.filter(pl.col("id").is_duplicated())).height:
+        count = queries.height - queries["id"].n_unique()
         raise FileError(
-            f"found columns {', '.join(file.header)} in {file.path}; expected {wanted!r}, which the mapping names for "
-            f"{key}; correct the mapping"
+            f"found {count} repeated ids in {truth} (first: {twice['id'][0]!r}); expected every image once; keep one "
+            "row per image"
         )
-    for name in names:
-        if lower.count(name) == 1:
-            return lower.index(name)
-        if lower.count(name) > 1:
-            raise FileError(
-                f"found column {name!r} twice in {file.path}; expected it once; name another for {key} in the mapping"
-            )
-    raise FileError(
-        f"found columns {', '.join(file.header)} in {file.path}; expected one of {', '.join(names)} for {key}; name "
-        f"the column in an explicit mapping: {key}=COLUMN"
-    )
+    return queries.with_columns(key=key), answers.with_columns(key=key)
 
 
-def _match(truth_file: ColumnFile, truth_ids: list[str], ids: list[str]) -> tuple[dict[str, int], list[str]]:
-    """(row of the truth by key, key of every prediction): the ids as they are when all queries are found so, else
-    without the endings of image files."""
-    position = {image_id: row for row, image_id in enumerate(truth_ids)}
-    keys = ids
-    if not set(truth_ids) <= set(ids):
-        bare = {_without_ending(image_id): row for row, image_id in enumerate(truth_ids)}
-        if len(bare) == len(position):
-            position, keys = bare, [_without_ending(image_id) for image_id in ids]
-    if len(position) != len(truth_ids):
-        twice = next(image_id for image_id in truth_ids if truth_ids.count(image_id) > 1)
+def _refuse_truth(queries: pl.DataFrame, truth: Path | str) -> None:
+    lat, lon = pl.col("lat_deg").fill_nan(None), pl.col("lon_deg").fill_nan(None)
+    without = queries.filter(pl.col("id").is_null() | lat.is_null() | lon.is_null())
+    if without.height:
+        line, detail = without["line"][0], without["detail"][0] or "no id"
         raise FileError(
-            f"found {len(truth_ids) - len(position)} repeated ids in {truth_file.path} (first: {twice!r}); expected "
-            "every image once; keep one row per image"
+            f"found {without.height} of {queries.height} rows without a coordinate or an id in {truth} (first: line "
+            f"{line}, {detail}); expected an id and two numbers in every row; correct the truth"
         )
-    return position, keys
+    _refuse_out_of_range(queries, truth)
 
 
-def _without_ending(image_id: str) -> str:
-    """The id without endings of image files, also when one was added twice."""
-    while image_id.lower().endswith(_IMAGE_ENDINGS):
-        image_id = image_id[: image_id.rindex(".")]
-    return image_id
+def _refuse_predictions(
+    own: pl.DataFrame, answers: pl.DataFrame, queries: pl.DataFrame, predictions: Path | str, truth: Path | str
+) -> None:
+    twice = own.filter(pl.col("key").is_duplicated())
+    if twice.height:
+        first, second = twice.filter(key=twice["key"][0]).head(2).iter_rows(named=True)
+        raise FileError(
+            f"found two predictions for {second['id']!r} in {predictions} (lines {first['line']} and "
+            f"{second['line']}); expected one per image; keep one"
+        )
+    if own.is_empty():
+        raise FileError(
+            f"found no prediction in {predictions} for any of the {queries.height} images of {truth} (ids "
+            f"{answers['id'][0]!r} beside {queries['id'][0]!r}); expected the same ids in both; check that the files "
+            "belong together, or name the id columns in the mapping"
+        )
+    _refuse_out_of_range(own, predictions)
 
 
-def _refuse_out_of_range(file: ColumnFile, lat: np.ndarray, lon: np.ndarray, lat_column: int, lon_column: int) -> None:
-    for name, values, limit in ((file.header[lat_column], lat, 90.0), (file.header[lon_column], lon, 180.0)):
-        beyond = np.abs(values) > limit
-        if beyond.any():
+def _refuse_out_of_range(rows: pl.DataFrame, path: Path | str) -> None:
+    for name, words, limit in (("lat_deg", "latitude", 90.0), ("lon_deg", "longitude", 180.0)):
+        beyond = rows.filter(pl.col(name).abs() > limit, pl.col(name).is_finite())
+        if beyond.height:
             swapped = " Are the latitude and longitude columns swapped?" if limit == 90.0 else ""
             raise FileError(
-                f"found {int(beyond.sum())} values beyond {limit:g} degrees in column {name!r} of {file.path} (first: "
-                f"{values[np.argmax(beyond)]:g}); expected -{limit:g} to {limit:g}.{swapped} Correct the file, name "
-                "the columns in an explicit mapping, or leave a failed prediction empty"
+                f"found {beyond.height} {words}s beyond {limit:g} degrees in {path} (first: {beyond[name][0]:g} in "
+                f"line {beyond['line'][0]}); expected -{limit:g} to {limit:g}.{swapped} Correct the file, name the "
+                "columns in an explicit mapping, or leave a failed prediction empty"
             )
-
-
-def _number_or_nan(text: str) -> float:
-    """The number in a field; NaN where there is none, so that it becomes a counted failure and never a coordinate."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def _first(ids: list[str]) -> str:
-    return repr(ids[0]) if ids else "none"
-
-
-__all__ = ["PREDICTION_KEYS", "TRUTH_KEYS", "FileError", "PairedFiles", "pair_files", "score_files"]

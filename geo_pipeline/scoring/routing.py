@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike
 
 from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, ScoreError
 
+PARADIGMS = ("retrieval", "generation")
+ORACLE = "oracle"
+"""Names the bound that no method reaches: the nearer of both paradigms, image by image."""
+
 
 def oracle_errors(retrieval_km: ArrayLike, generation_km: ArrayLike) -> np.ndarray:
     """Errors (N,) in km of the router that always knows the nearer prediction."""

@@ -1,14 +1,25 @@
 """The segmentation worker.
 
-A table of canonical images to rows of the segmentations table. A plain class, hosted by Ray Data or by a loop.
+A table of canonical images to rows of the segmentations table. A plain class, hosted by `compute` or by a loop.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import pyarrow as pa
 
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
 from geo_pipeline.segmentation.config import SegmentationConfig
 from geo_pipeline.segmentation.oneformer import Segmenter
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """Images of a batch, uint8 (H, W, 3) each, with their ids."""
+
+    image_ids: pa.ChunkedArray
+    images: list[np.ndarray]
 
 
 class SegmentationWorker:
@@ -24,10 +35,18 @@ class SegmentationWorker:
 
         One call is one batch: the same rows give the same bytes.
         """
-        maps = self.segmenter.segment([decode_rgb(jpeg.as_py()) for jpeg in batch["jpeg"]])
+        return self.compute(self.prepare(batch))
+
+    def prepare(self, batch: pa.Table) -> DecodedImages:
+        """Decode a batch; may run in a thread beside `compute`."""
+        return DecodedImages(batch["image_id"], [decode_rgb(jpeg.as_py()) for jpeg in batch["jpeg"]])
+
+    def compute(self, prepared: DecodedImages) -> pa.Table:
+        """The result of `__call__` for a prepared batch."""
+        maps = self.segmenter.segment(prepared.images)
         return pa.table(
             {
-                "image_id": batch["image_id"].cast(pa.string()),
+                "image_id": prepared.image_ids.cast(pa.string()),
                 "class_map_png": pa.array([encode_class_map(class_map) for class_map in maps], pa.binary()),
                 "width": pa.array([class_map.shape[1] for class_map in maps], pa.int32()),
                 "height": pa.array([class_map.shape[0] for class_map in maps], pa.int32()),

@@ -22,6 +22,7 @@ from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.sample_world.scene import draw
 from geo_pipeline.sample_world.source import PlanetSource
+from geo_pipeline.scoring.judged import judge
 
 BENCHMARK = "planet_mixed"
 PROFILE = replace(sample(3), benchmarks=(BENCHMARK,), reference_shards=1)
@@ -51,7 +52,8 @@ def home(tmp_path):
         }
         for row, (image_id, (lat, lon)) in enumerate(zip(ids, PLACES, strict=True))
     ]  # fmt: skip
-    home.write_table("catalogue", BENCHMARK, _rows("catalogue", catalogue), "f")
+    truth = _rows("catalogue", catalogue)
+    home.write_table("catalogue", BENCHMARK, truth, "f")
     for key in ("reference-000", "router_queries"):
         home.write_table("catalogue", key, load("catalogue").empty(), "f")
         home.write_table("segmentations", key, load("segmentations").empty(), "f")
@@ -61,6 +63,7 @@ def home(tmp_path):
         for image_id, each in zip(ids, maps, strict=True)
     ]
     home.write_table("segmentations", BENCHMARK, _rows("segmentations", segmentations), "f")
+    answers = []
     right = {"retrieval": {0, 1}, "generation": {2, 3}, "router": {0, 1, 2}}
     for name in METHODS:
         rows = []
@@ -69,8 +72,9 @@ def home(tmp_path):
             known = {"lat_deg": lat, "lon_deg": lon}
             if name == "generation" and row == 0:
                 known = {"failure": "no_coordinate"}
-            rows.append({"image_id": image_id, "method": name, **known})
-        home.write_table("predictions", f"{name}/{BENCHMARK}", _rows("predictions", rows), "f")
+            rows.append({"image_id": image_id, "method": name, "failure": None, **known})
+        answers += rows
+    home.write_table("judged", BENCHMARK, judge(BENCHMARK, _rows("predictions", answers), truth, METHODS), "f")
     return home
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from geo_pipeline.compute.compute import ComputeError, InProcessCompute, RayCompute
+from geo_pipeline.compute.compute import ComputeError
+from geo_pipeline.compute.in_process import InProcessCompute
+from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.orchestration.stage import in_batches, mapped_shards
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline_tests.compute.workers import loads

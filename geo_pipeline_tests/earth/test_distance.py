@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_pipeline.earth.coordinates import HALF_CIRCUMFERENCE_KM
-from geo_pipeline.earth.distance import EARTH_RADIUS_KM, distance_km, great_circle_km, wgs84_km
+from geo_pipeline.earth.distance import (
+    EARTH_RADIUS_KM,
+    CoordinatesError,
+    distance_km,
+    errors_km,
+    great_circle_km,
+    wgs84_km,
+)
 
 LATS = st.floats(-90, 90) | st.sampled_from([90.0, -90.0, 0.0, 1e-9])
 LONS = st.floats(-180, 180) | st.sampled_from([180.0, -180.0, 0.0, 179.9999999])
@@ -115,3 +122,23 @@ def test_inputs_broadcast_and_nan_stays_nan(kind):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="found distance 'flat'; expected great_circle or wgs84"):
         distance_km(0, 0, 0, 0, "flat")
+
+
+def test_missing_and_impossible_predictions_are_failures():
+    lat = [10.0, None, math.nan, 91.0, 10.0, math.inf, 0.0]
+    lon = [20.0, 20.0, 20.0, 20.0, 181.0, 20.0, None]
+    found = errors_km(lat, lon, [10.0] * 7, [20.0] * 7)
+    assert found[0] == 0
+    assert np.isinf(found[1:]).all()
+
+
+def test_a_guess_of_null_island_is_scored_like_any_other():
+    assert errors_km([0.0], [0.0], [0.0], [90.0])[0] == pytest.approx(10007.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(math.nan, 0.0), (100.0, 0.0), (0.0, 200.0)])
+def test_an_unusable_truth_is_refused(lat, lon):
+    with pytest.raises(CoordinatesError, match="correct the truth"):
+        errors_km([0.0], [0.0], [lat], [lon])
+    with pytest.raises(CoordinatesError, match="one prediction per query"):
+        errors_km([0.0], [0.0], [1.0, 2.0], [1.0, 2.0])

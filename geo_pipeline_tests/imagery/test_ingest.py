@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from geo_pipeline.compute.compute import InProcessCompute, RayCompute
+from geo_pipeline.compute.in_process import InProcessCompute
+from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.decode import canonical_image

@@ -8,7 +8,7 @@ import pytest
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.benchmarks.registry import BENCHMARKS
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.densest_cell import DensestCell
@@ -66,7 +66,6 @@ def test_a_new_method_and_a_new_benchmark_appear_by_registering_them():
     stages = made.lineage.stages
     assert stages["fake_predictions"].keys == ("router_queries", "fake_set")
     assert "fake_predictions" in made.lineage.parents(stages["benchmark_scores"])
-    assert "fake_predictions" in made.lineage.parents(stages["benchmark_report"])
     assert stages["benchmark_scores"].keys == ("fake_set",)
     assert "fake_predictions" in {
         key.to_user_string() for key in made.definitions.resolve_asset_graph().get_all_asset_keys()
@@ -160,3 +159,5 @@ def test_the_router_is_given_what_belongs_to_each_query_whatever_the_order():
     ]
     assert (asked[0]["generation_lat_deg"], asked[0]["retrieval_failure"]) == (5.0, "no_candidate")
     assert (asked[1]["generation_lat_deg"], asked[1]["candidate_lats_deg"]) == (None, [2.0, 1.0])
+    with pytest.raises(ValueError, match="to 1 of 2 queries"):
+        router_inputs(images, retrieval, generation.slice(0, 1), pa.table({"image_id": ["r2"], "jpeg": [b"R2"]}))

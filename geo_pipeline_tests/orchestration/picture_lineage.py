@@ -4,6 +4,7 @@ of the tests in the place of the networks. Its stories are told in test_stories.
 
 import csv
 import io
+import itertools
 import random
 import shutil
 from contextlib import contextmanager
@@ -17,8 +18,7 @@ from dagster._core.loader import LoadingContextForTest
 from PIL import Image
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
-from geo_pipeline.compute.compute import InProcessCompute
-from geo_pipeline.contracts.contract import load
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
@@ -26,7 +26,7 @@ from geo_pipeline.orchestration.assembly import assemble_lineage
 from geo_pipeline.orchestration.assets import all_stages
 from geo_pipeline.orchestration.lineage import Freshness
 from geo_pipeline.orchestration.runner import bring_up_to_date
-from geo_pipeline.orchestration.stage import Made, mapped_shards
+from geo_pipeline.orchestration.stage import Made, written_shards
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
@@ -48,19 +48,19 @@ class StoppedError(RuntimeError):
 
 
 class CountingCompute(InProcessCompute):
-    """Counts its calls, and stops after so many batches when told so."""
+    """Counts its calls, and stops after so many shards when told so."""
 
     def __init__(self, config):
         super().__init__(config)
         self.calls = []
         self.stop_after = None
 
-    def map_batches(self, worker, kwargs, batches, on_cpu=False):
-        self.calls.append(worker.partition(":")[2])
-        for number, result in enumerate(super().map_batches(worker, kwargs, batches, on_cpu)):
-            if self.stop_after is not None and "Flat" in worker and number >= self.stop_after:
-                raise StoppedError("stopped in the middle")
-            yield result
+    def map_shards(self, job, keys, on_cpu=False):
+        self.calls.append(job.name)
+        stops = self.stop_after is not None and "Flat" in job.name
+        yield from itertools.islice(super().map_shards(job, keys, on_cpu), self.stop_after if stops else None)
+        if stops:
+            raise StoppedError("stopped in the middle")
 
 
 class FlatMaps:
@@ -95,12 +95,13 @@ def lineage_of(profile):
     whole = all_stages(profile, METHODS, BENCHMARKS)
 
     def segment(step, keys):
-        def read(key):
-            return step.table("images", key, ["image_id", "jpeg"])
-
-        worker = f"{__name__}:FlatMaps"
-        for key, parts in mapped_shards(step, keys, read, worker, {"config": profile.segmentation}):
-            yield Made(key, {"segmentations": pa.concat_tables(parts) if parts else load("segmentations").empty()})
+        job = step.job(
+            keys,
+            FlatMaps,
+            lambda reads, key: reads.table("images", key, ["image_id", "jpeg"]),
+            lambda reads: {"config": profile.segmentation},
+        )
+        yield from written_shards(step, job, keys)
 
     def look(step, keys):
         for key in keys:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import dagster as dg
 import pyarrow as pa
 
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import ALL, manifest, table
 from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.definition import RunControl, stage_asset
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.runner import bring_up_to_date
-from geo_pipeline.orchestration.stage import Made, Stage, manifest_stage, mapped_shards, same_key
+from geo_pipeline.orchestration.stage import Made, Stage, manifest_stage, same_key, written_shards
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sample import sample
 
@@ -77,10 +77,12 @@ def build(world):
             yield Made(key, {"features": pa.table({"image_id": pa.array(ids, pa.string()), "feature": column})})
 
     def make_doubles(step, keys):
-        worker = f"{__name__}:Doubler"
-        for key, parts in mapped_shards(step, keys, lambda key: step.table("features", key), worker, {"factor": 2}):
-            world.made.append(("doubles", key))
-            yield Made(key, {"training_curves": pa.concat_tables(parts) if parts else curves([])})
+        job = step.job(
+            keys, Doubler, lambda reads, key: reads.table("features", key), lambda reads: {"factor": 2}, batch_rows=2
+        )
+        for made in written_shards(step, job, keys):
+            world.made.append(("doubles", made.key))
+            yield made
 
     def make_total(step, keys):
         world.made.append(("total", ALL))

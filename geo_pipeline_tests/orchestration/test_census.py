@@ -6,12 +6,13 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
+from geo_pipeline.imagery.census import LostPhotographsError
 from geo_pipeline.imagery.shard_plan import ShardPlan
-from geo_pipeline.orchestration.assets.census import LostPhotographsError, census_stages
+from geo_pipeline.orchestration.assets.census import census_stages
 from geo_pipeline.orchestration.display import census_table, group_table, leakage_table
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Step

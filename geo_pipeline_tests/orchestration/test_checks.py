@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.imagery.source import SourceRecord, batches_of

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS

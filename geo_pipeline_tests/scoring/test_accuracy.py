@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from geo_pipeline.scoring.accuracy import (
     THRESHOLDS_KM,
     ScoreError,
-    errors_km,
     mean_accuracy,
     paired_by_threshold,
     paired_difference,
@@ -62,26 +61,6 @@ def test_the_median_knows_failures(errors, median):
 def test_what_cannot_be_scored_is_refused(wrong):
     with pytest.raises(ScoreError, match="expected"):
         score_errors(wrong)
-
-
-def test_missing_and_impossible_predictions_are_failures():
-    lat = [10.0, None, math.nan, 91.0, 10.0, math.inf, 0.0]
-    lon = [20.0, 20.0, 20.0, 20.0, 181.0, 20.0, None]
-    found = errors_km(lat, lon, [10.0] * 7, [20.0] * 7)
-    assert found[0] == 0
-    assert np.isinf(found[1:]).all()
-
-
-def test_a_guess_of_null_island_is_scored_like_any_other():
-    assert errors_km([0.0], [0.0], [0.0], [90.0])[0] == pytest.approx(10007.5, abs=0.1)
-
-
-@pytest.mark.parametrize(("lat", "lon"), [(math.nan, 0.0), (100.0, 0.0), (0.0, 200.0)])
-def test_an_unusable_truth_is_refused(lat, lon):
-    with pytest.raises(ScoreError, match="correct the truth"):
-        errors_km([0.0], [0.0], [lat], [lon])
-    with pytest.raises(ScoreError, match="one prediction per query"):
-        errors_km([0.0], [0.0], [1.0, 2.0], [1.0, 2.0])
 
 
 def test_the_interval_of_independent_queries_is_that_of_the_binomial():

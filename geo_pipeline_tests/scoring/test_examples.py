@@ -1,15 +1,16 @@
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
+from geo_pipeline.contracts.contract import load
 from geo_pipeline.scoring.accuracy import ScoreError
 from geo_pipeline.scoring.examples import choose_examples, nearest_references
-from geo_pipeline.scoring.report_inputs import JUDGED_SCHEMA
 
 
-def _judged(rows, benchmark="b", method="geosurge") -> pa.Table:
+def _judged(rows, benchmark="b", method="geosurge") -> pl.DataFrame:
     """rows: (image_id, author, truth longitude on the equator, error in km)."""
-    schema = {name: [] for name in JUDGED_SCHEMA.names}
+    columns = {name: [] for name in load("judged").arrow_schema.names}
     for image_id, author, lon, error in rows:
         values = {
             "benchmark": benchmark,
@@ -23,10 +24,11 @@ def _judged(rows, benchmark="b", method="geosurge") -> pa.Table:
             "error_km": error,
             "failure": "no" if np.isinf(error) else None,
             "chosen": None,
+            "score": None,
         }
-        for name, column in schema.items():
+        for name, column in columns.items():
             column.append(values[name])
-    return pa.table(schema, JUDGED_SCHEMA)
+    return pl.DataFrame(pa.table(columns, load("judged").arrow_schema))
 
 
 def _chosen(rows, count):
@@ -71,7 +73,7 @@ def test_the_order_of_the_rows_does_not_matter_and_ties_are_broken_by_image():
 
 
 def test_only_the_method_asked_for_counts_and_every_benchmark_is_there():
-    table = pa.concat_tables(
+    table = pl.concat(
         [
             _judged([("a", "x", 0.0, 1.0)]),
             _judged([("a", "x", 0.0, 9000.0)], method="retrieval"),

@@ -1,5 +1,12 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from geo_pipeline.imagery.metadata.read import SwappedColumnsError
+from geo_pipeline.imagery.source import SourceError
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
 from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
 from geo_pipeline.scoring.prediction_files import FileError, pair_files, score_files
 
@@ -85,11 +92,11 @@ def test_authors_cluster_the_interval_and_an_empty_one_is_unknown(write):
 
 def test_unknown_columns_are_listed_and_a_mapping_names_them(write):
     truth, predictions = write("t.csv", TRUTH), write("p.csv", "key,y,x\na_1@N00,10,20\n")
-    with pytest.raises(FileError, match=r"found columns key, y, x .* explicit mapping: predictions.image_id=COLUMN"):
+    with pytest.raises(FileError, match=r"found the columns key, y, x; .* name them: --columns id=COLUMN"):
         score_files(predictions, truth)
     mapping = {"predictions.image_id": "key", "predictions.lat_deg": "y", "predictions.lon_deg": "x"}
     assert _hits(score_files(predictions, truth, mapping=mapping)) == [1] * 5
-    with pytest.raises(FileError, match="expected 'z', which the mapping names"):
+    with pytest.raises(FileError, match="expected 'z', which was named for lat_deg"):
         score_files(predictions, truth, mapping={**mapping, "predictions.lat_deg": "z"})
     with pytest.raises(FileError, match=r"found mapping keys latitude; expected predictions\.image_id"):
         score_files(predictions, truth, mapping={"latitude": "y"})
@@ -106,7 +113,7 @@ def test_swapped_headers_are_refused(write, role):
     swapped, right = "id,LON,LAT\nx,10,120\n", "id,LAT,LON\nx,10,120\n"
     truth = write("t.csv", swapped if role == "truth" else right)
     predictions = write("p.csv", swapped if role == "predictions" else right)
-    with pytest.raises(FileError, match="swapped"):
+    with pytest.raises(SwappedColumnsError, match="swapped"):
         score_files(predictions, truth)
 
 
@@ -118,32 +125,95 @@ def test_swapped_headers_are_refused(write, role):
         ("id,lat,lon\na,1,2\n", "id,lat,lon\nb,1,2\n", "no prediction in"),
         ("id,lat,lon\na,1,2\nb,,2\n", "id,lat,lon\na,1,2\n", r"1 of 2 rows without a coordinate .*line 3"),
         ("id,lat,lon\na,1,2\n\nb,,\n", "id,lat,lon\na,1,2\n", r"1 of 2 rows without a coordinate .*line 4"),
-        ("id,lat,lon\na,1,2\n", "", "no rows"),
+        ("id,lat,lon\na,1,2\n", "", r"found the columns \(none\)"),
         ("id,lat,lon\na,1,2\n", "id,lat,lon\n", "no rows"),
-        ("id,lat,LAT,lon\na,1,1,2\n", "id,lat,lon\na,1,2\n", "'lat' twice"),
+        ("id,lat,LAT,lon\na,1,1,2\n", "id,lat,lon\na,1,2\n", "the columns lat and LAT; expected one"),
         ("id,lat,lon\na,1,200\n", "id,lat,lon\na,1,2\n", "beyond 180 degrees"),
     ],
 )
 def test_what_cannot_be_scored_says_why(write, truth, predictions, said):
-    with pytest.raises(FileError, match=said):
+    with pytest.raises(ValueError, match=said):
         score_files(write("p.csv", predictions), write("t.csv", truth))
 
 
 def test_rows_after_a_blank_line_are_kept_unless_they_open_like_a_summary(write):
     predictions = write("p.csv", "id,lat,lon\na,1,2\n\nb,3,4\n")
     score = score_files(
-        predictions, write("t.csv", "id,lat,lon\na,1,2\n\nb,3,4\n\nmean,city acc,region acc\nx,0.5,0.5\n")
+        predictions, write("t.csv", "id,lat,lon\na,1,2\n\nb,3,4\n\nmean,city acc,region acc\n0.4,0.5,0.5\n")
     )
     assert (score.count, score.failures, score.ignored_rows) == (2, 0, 2)
 
 
 def test_a_missing_or_binary_file_is_one_clear_error(write, tmp_path):
     truth = write("t.csv", TRUTH)
-    with pytest.raises(FileError, match="check the path"):
+    with pytest.raises(SourceError, match="Check the path"):
         score_files(tmp_path / "absent.csv", truth)
     (tmp_path / "image.csv").write_bytes(b"\xff\xd8\xff\xe0 no text")
-    with pytest.raises(FileError, match="UTF-8"):
+    with pytest.raises(FileError, match="found the columns"):
         score_files(tmp_path / "image.csv", truth)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("image_id;lat;lon\n1;48,1;11,5\n2;-33,9;151,2\n", "utf-8"),
+        ("image_id|lat|lon\n1|48.1|11.5\n2|\u221233.9|151.2\n", "utf-8"),
+        ("sep=;\nimage_id;lat;lon\n1;48.1;11.5\n2;-33.9;151.2\n", "utf-16"),
+        ('image_id,lat,lon\n1,"48,1",11.5\n2,-33.9,+1.512e2\nimage_id,lat,lon\n', "utf-8-sig"),
+        ('{"image_id": 1, "lat": 48.1, "lon": "11,5"}\n{"image_id": "2", "lon": 151.2, "lat": -33.9}\n', "utf-8"),
+    ],
+)
+def test_every_dialect_that_a_run_reads_is_scored(write, text, encoding):
+    truth = write("t.csv", "image_id,lat,lon\n1,48.1,11.5\n2,-33.9,151.2\n")
+    for score in (
+        score_files(write("p.csv", text, encoding), truth),
+        score_files(truth, write("p.csv", text, encoding)),
+    ):
+        assert _hits(score) == [2] * 5
+        assert (score.failures, score.remarks) == (0, ())
+
+
+def test_parquet_and_json_of_a_run_are_scored(write, tmp_path):
+    rows = [
+        {"image_id": "a", "method": "m", "lat_deg": 10.0, "lon_deg": 20.0, "candidate_ids": ["r"]},
+        {"image_id": "b", "method": "m", "lat_deg": None, "lon_deg": None, "candidate_ids": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    paths = [
+        tmp_path / "p.parquet",
+        write("p.jsonl", "\n".join(map(json.dumps, rows))),
+        write("p.json", json.dumps(rows, indent=1)),
+    ]
+    for path in paths:
+        score = score_files(path, write("t.csv", "id,lat,lon\na,10,20\nb,1,2\n"))
+        assert (score.count, score.failures, score.unreadable_rows, score.accuracy[1.0]) == (2, 1, 0, 0.5)
+
+
+@pytest.mark.parametrize("cell", ["4_8.1", "48.1\u00b0", "33.9 S", "1e999", "0x10", "Unknown"])
+def test_a_cell_that_is_no_number_is_a_failure_and_shown(write, cell):
+    predictions = write("p.csv", f"image_id,lat,lon\n2,1,1\n1,{cell},11.5\n")
+    score = score_files(predictions, write("t.csv", "image_id,lat,lon\n1,48.1,11.5\n2,1,1\n"))
+    assert (score.failures, score.unreadable_rows) == (1, 1)
+    assert score.remarks == (f"1 prediction cannot be read and counts as wrong (first: line 3, lat is {cell!r})",)
+
+
+def test_an_empty_prediction_is_a_failure_without_a_remark(write):
+    score = score_files(write("p.csv", "id,lat,lon\na,,\n"), write("t.csv", "id,lat,lon\na,1,2\n"))
+    assert (score.failures, score.unreadable_rows, score.remarks) == (1, 0, ())
+
+
+def test_rows_that_belong_to_no_query_are_counted_and_shown(write):
+    predictions = write("p.csv", "image_id,lat,lon\n1,48.1,11.5\n1234,1,1\nb,2,2\n")
+    score = score_files(predictions, write("t.csv", "image_id,lat,lon\n0001,48.1,11.5\n1234,1,1\nb.webp,2,2\n"))
+    assert (score.count, score.failures, score.ignored_rows) == (3, 1, 1)
+    (remark,) = score.remarks
+    assert remark == ("1 row of the predictions belongs to no query (first: '1' in line 2, beside '0001' of the truth)")
+
+
+@pytest.mark.parametrize("ending", IMAGE_SUFFIXES)
+def test_every_ending_of_a_photograph_may_be_left_out(write, ending):
+    predictions = write("p.csv", f"id,lat,lon\nx{ending.upper()},1,2\n")
+    assert _hits(score_files(predictions, write("t.csv", "id,lat,lon\nx,1,2\n"))) == [1] * 5
 
 
 def test_the_distance_is_the_users_choice(write):

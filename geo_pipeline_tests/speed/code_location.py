@@ -26,7 +26,7 @@ SHARDS, HOME = "GEO_PIPELINE_SPEED_SHARDS", "GEO_PIPELINE_SPEED_HOME"
 def assembly(shards: int, folder: Path) -> Any:
     """The code location of the sample with so many reference shards, and stages that make empty tables."""
     from geo_pipeline.benchmarks.registry import BENCHMARKS
-    from geo_pipeline.compute.compute import InProcessCompute
+    from geo_pipeline.compute.in_process import InProcessCompute
     from geo_pipeline.home.home import Home
     from geo_pipeline.methods.registry import METHODS
     from geo_pipeline.orchestration.assembly import assemble_lineage

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from geo_pipeline.compute.compute import InProcessCompute
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration.assembly import Assembly, assemble
 from geo_pipeline.orchestration.runner import RunObserver, bring_up_to_date, local_instance

@@ -6,14 +6,13 @@ of a black night included, has exactly 32 set bits, while an image that is flat 
 a gradient) has few, the median being zero. Such images are duplicates of each other only where their bytes are equal.
 
 A group is a connected component: A near B and B near C are one group, however far A is from C. Leakage and `distance`
-count direct neighbours only. How the near pairs are found belongs to `near_hashes`.
+count direct neighbours only. How the near pairs are found belongs to `near_hashes`, the tables of what was found to
+`tables`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from geo_pipeline.imagery.duplicates.near_hashes import MOST_COMPARISONS, NONE_NEAR, neighbours
@@ -91,39 +90,6 @@ def informs(phash: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each perceptual hash says enough to call two images alike (module docstring)."""
     bits = np.bitwise_count(np.ascontiguousarray(phash, np.int64).view(np.uint64))
     return (bits >= LEAST_SET_BITS) & (bits <= 64 - LEAST_SET_BITS)
-
-
-def leakage(found: Duplicates, sets: NDArray[np.int64], names: Sequence[str], unions: dict[str, set[str]]) -> pa.Table:
-    """How many images of each set have a duplicate in each set, and in unions of sets: columns of table `leakage`.
-
-    `other_set` is one of `names` or of `unions`; a union stands for its sets without `set_name` itself. An image counts
-    once per `other_set`: as `byte` when any image there is byte-equal, else as `near`. Pairs without any stand with 0.
-    """
-    others = {name: {name} for name in names} | unions
-    rows = []
-    for number, name in enumerate(names):
-        mine = sets == number
-        byte, near = found.byte[mine], found.near[mine]
-        for other, members in others.items():
-            wanted = members - {name} if other in unions else members
-            bits = np.uint64(sum(1 << place for place, each in enumerate(names) if each in wanted))
-            is_byte = byte & bits != 0
-            counts = {"byte": is_byte, "near": (near & bits != 0) & ~is_byte}
-            rows += [
-                {"set_name": name, "other_set": other, "kind": kind, "images": int(hit.sum())}
-                for kind, hit in counts.items()
-            ]
-    schema = [("set_name", pa.string()), ("other_set", pa.string()), ("kind", pa.string()), ("images", pa.int64())]
-    return pa.Table.from_pylist(rows, schema=pa.schema(schema))
-
-
-def packed_sha256(hexadecimal: pa.ChunkedArray | pa.Array) -> NDArray[np.uint64]:
-    """SHA-256 given as 64 hexadecimal digits as four numbers each (N, 4): half the memory."""
-    digits = np.frombuffer("".join(hexadecimal.to_pylist()).encode("ascii"), np.uint8)
-    if digits.size != 64 * len(hexadecimal):
-        raise DuplicateError("found a SHA-256 that is not 64 digits long, expected 64; make the images again")
-    values = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0")).astype(np.uint8)
-    return ((values[0::2] << 4) | values[1::2]).view(np.uint64).reshape(-1, 4)
 
 
 def _numbered(sha256: NDArray[np.uint64]) -> NDArray[np.int64]:

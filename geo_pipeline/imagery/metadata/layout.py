@@ -39,12 +39,17 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Column names that are understood, in order of preference; letter case does not matter."""
 
 
+class ColumnsError(SourceError):
+    """A file without the columns that are wanted of it."""
+
+
 @dataclass(frozen=True)
 class MetadataFormat:
     """How a metadata file is laid out, as far as the file itself does not tell. The default: the file tells it all.
 
     - `columns`: pairs of a column of METADATA and the header that holds it (before ALIASES, in order of preference) or,
       in a file without a header, the number of the column counted from 0.
+    - `required`: the same pairs, of headers that the user names: such a column must be there, and no other will do.
     - `header`: False for a file whose first line already is a photograph. Should its first line name a latitude and a
       longitude column all the same, it is read as a header.
     - `delimiter`: None to tell it from the first line; `quote`: False where quotation marks are letters like others.
@@ -54,6 +59,7 @@ class MetadataFormat:
     """
 
     columns: tuple[tuple[str, str | int], ...] = ()
+    required: tuple[tuple[str, str], ...] = ()
     header: bool = True
     delimiter: str | None = None
     quote: bool = True
@@ -83,9 +89,11 @@ COORDINATES_ONLY = MetadataFormat(needs_image=False)
 def known_columns(names: Sequence[str], layout: MetadataFormat) -> dict[str, int]:
     """Which column of METADATA stands where under these headers; of equal headers the first counts."""
     by_lower = {name.strip().lower(): number for number, name in reversed(list(enumerate(names)))}
-    found = {}
+    found, required = {}, dict(layout.required)
     for known, aliases in ALIASES.items():
-        own = tuple(str(column).lower() for mine, column in layout.columns if mine == known)
+        if known in required:
+            aliases = (required[known].strip().lower(),)
+        own = tuple(str(column).lower() for mine, column in layout.columns if mine == known and known not in required)
         number = next((by_lower[name] for name in (*own, *aliases) if name in by_lower), None)
         if number is not None:
             found[known] = number
@@ -108,14 +116,20 @@ def wanted_columns(names: Sequence[str], layout: MetadataFormat, where: str) -> 
             f"{where}: found the columns {' and '.join(_shown(name) for name in alike)}; expected one of that name, "
             "whatever its letter case, for which of them counts cannot be told. Rename or remove the others."
         )
+    listed = ", ".join(_shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+    for known, header in layout.required:
+        if known not in found:
+            raise ColumnsError(
+                f"{where}: found the columns {listed or '(none)'}; expected {header!r}, which was named for {known}. "
+                "Name a column that is there."
+            )
     missing = [known for known in ("lat_deg", "lon_deg") if known not in found]
     if layout.needs_image and "image_id" not in found and "path" not in found:
         missing.append("image_id or path")
     if not missing:
         return found
-    listed = ", ".join(_shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
     understood = "; ".join(f"{known}: {', '.join(aliases)}" for known, aliases in ALIASES.items())
-    raise SourceError(
+    raise ColumnsError(
         f"{where}: found the columns {listed or '(none)'}; no column for {', '.join(missing)}. Understood are (in any "
         f"letter case) {understood}. Rename the columns{_headerless(names)}."
     )

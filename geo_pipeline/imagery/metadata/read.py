@@ -1,4 +1,4 @@
-"""Reads the metadata of a collection, CSV or Parquet of any size, as one Arrow table: one row per row of the file.
+"""Reads the metadata of a collection, CSV, Parquet or JSON, as one Arrow table: one row per row of the file.
 
 No row is lost: what cannot be read stays as a row that says so. Only faults that take the whole file to see are judged
 here (missing columns, swapped latitude and longitude); coordinates one by one are judged by `catalogue`, and which
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from geo_pipeline.imagery.metadata.cells import table_of
 from geo_pipeline.imagery.metadata.csv_tables import DELIMITERS, CsvFile, CsvLayout, cells_of, delimiter_of
+from geo_pipeline.imagery.metadata.json_rows import SUFFIXES, json_table
 from geo_pipeline.imagery.metadata.layout import (
     ALIASES,
     COORDINATES_ONLY,
@@ -76,14 +77,16 @@ def read_metadata(url: str, format: MetadataFormat | None = None) -> pa.Table:
     """The rows of a metadata file, a local path or a URL, as a table of METADATA, in the order of the file.
 
     Without a `format`, columns are known by their names (ALIASES). Raises `SourceError` for a file that is missing, is
-    neither CSV nor Parquet or lacks the columns, and `SwappedColumnsError` when latitude and longitude are swapped.
-    What was passed over or noticed: `metadata_notes`.
+    neither CSV nor Parquet nor JSON or lacks the columns, and `SwappedColumnsError` when latitude and longitude are
+    swapped. What was passed over or noticed: `metadata_notes`.
     """
     layout = format or MetadataFormat()
     with open_url(url) as file:
         start = file.read(len(_PARQUET))
         file.seek(0)
-        if start == _PARQUET or Path(url).suffix.lower() in (".parquet", ".pq"):
+        if Path(url).suffix.lower() in SUFFIXES or start.lstrip()[:1] == b"{":
+            table, notes = json_table(file, layout, url), MetadataNotes()
+        elif start == _PARQUET or Path(url).suffix.lower() in (".parquet", ".pq"):
             table, notes = _table(list(parquet_batches(file, layout, url))), MetadataNotes()
         else:
             table, notes = _read_csv(CsvFile(file, url), layout, url)

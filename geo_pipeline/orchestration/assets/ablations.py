@@ -3,23 +3,22 @@
 Both have one shard per variant. Which variants there are belongs to `geosurge.ablations`.
 """
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from geo_pipeline.compute.compute import InProcessCompute
-from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.ablations import ablated, inference_of, takes_away
 from geo_pipeline.home.artifact import Artifact, checkpoint, manifest, table
-from geo_pipeline.orchestration.assets.geosurge import TRAIN, WORKER, epoch_line, pairs_of
+from geo_pipeline.home.reading import HomeReads
+from geo_pipeline.orchestration.assets.geosurge import epoch_line, pairs_of
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, mapped_shards
+from geo_pipeline.orchestration.stage import Made, Stage, Step, written_shards
 from geo_pipeline.profiles.profile import Profile
 
 ABLATIONS = "geosurge_ablations"
 PREDICTIONS = "geosurge_ablation_predictions"
-PREDICTOR = "geo_pipeline.geosurge.inference:CellPredictor"
 
 
 def ablation_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
@@ -46,10 +45,12 @@ def _checkpoints(profile: Profile) -> Stage:
     configs = {variant: ablated(profile.geosurge, variant) for variant in variants(profile)}
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.geosurge.training import train
+
         for variant in keys:
             step.log(f"variant {variant}")
             training = step.compute.train(
-                TRAIN,
+                train,
                 {
                     "images": step.listed_paths("image_manifest", "images"),
                     "segmentations": step.listed_paths("segmentation_manifest", "segmentations"),
@@ -84,17 +85,12 @@ def _checkpoints(profile: Profile) -> Stage:
 
 def _predictions(profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.geosurge.worker import PhotographPredictor
+
         for variant, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
-            asked = inference_of(ablated(profile.geosurge, variant), profile.inference)
-            kwargs = {"checkpoint_dir": step.checkpoint(ABLATIONS, variant), "inference": asked}
-            features = {
-                key: pa.concat_tables(parts) if parts else load("features").empty()
-                for key, parts in mapped_shards(step, list(group), lambda key: _pairs(step, key), WORKER, kwargs)
-            }
-            place = InProcessCompute(profile.compute)
-            named = {**kwargs, "method": variant}
-            for key, parts in mapped_shards(step, list(features), features.__getitem__, PREDICTOR, named, place):
-                yield Made(key, {"predictions": pa.concat_tables(parts) if parts else load("predictions").empty()})
+            shards = list(group)
+            arguments = functools.partial(_arguments, variant)
+            yield from written_shards(step, step.job(shards, PhotographPredictor, _pairs, arguments), shards)
 
     def inputs(key: str) -> tuple[Artifact, ...]:
         variant, _, part = key.partition("/")
@@ -121,6 +117,11 @@ def _predictions(profile: Profile, shards: Shards) -> Stage:
     )
 
 
-def _pairs(step: Step, key: str) -> pa.Table:
+def _arguments(variant: str, reads: HomeReads[Profile]) -> Mapping[str, object]:
+    inference = inference_of(ablated(reads.profile.geosurge, variant), reads.profile.inference)
+    return {"checkpoint_dir": reads.checkpoint(ABLATIONS, variant), "inference": inference, "method": variant}
+
+
+def _pairs(reads: HomeReads[Profile], key: str) -> pa.Table:
     """The photographs that a key of the predictions stands for, with their class maps."""
-    return pairs_of(step, key.partition("/")[2])
+    return pairs_of(reads, key.partition("/")[2])

@@ -9,8 +9,6 @@ from geo_pipeline.orchestration.assets.geosurge import epoch_line
 from geo_pipeline.orchestration.stage import Made, Stage, Step
 from geo_pipeline.profiles.profile import Profile, ProfileError
 
-TRAIN = "geo_pipeline.baselines.training:train"
-
 
 def baseline_stage(method: Method, baseline: str, profile: Profile, on_demand: bool) -> Stage:
     """The checkpoint of one baseline, with its idea or without."""
@@ -27,8 +25,10 @@ def baseline_stage(method: Method, baseline: str, profile: Profile, on_demand: b
         return (manifest("image_manifest"), manifest("segmentation_manifest"), *((table("geocells"),) if cells else ()))
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.baselines.training import train
+
         training = step.compute.train(
-            TRAIN,
+            train,
             {
                 "images": step.listed_paths("image_manifest", "images"),
                 "segmentations": step.listed_paths("segmentation_manifest", "segmentations"),

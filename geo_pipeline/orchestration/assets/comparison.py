@@ -4,13 +4,11 @@ Every baseline with its naming idea and without, and every ablation of GeoSURGE,
 says belongs to scoring.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.home.artifact import ALL, Artifact, report, table
@@ -18,29 +16,19 @@ from geo_pipeline.methods.method import Method
 from geo_pipeline.methods.registry import everyday_methods
 from geo_pipeline.orchestration.assets.ablations import ablation_predictions, variants
 from geo_pipeline.orchestration.assets.reports import (
-    judged_answers,
+    judged_predictions,
     method_lines,
     report_context,
-    score_rows,
-    true_places,
 )
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.scoring.report_inputs import judge
 
 SCORES = "comparison_scores"
 REPORT = report("comparison_report")
 STANDARDS = ("densest_cell", "geosurge")
 """Methods that everything is compared with."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A method or a variant, and the artifact of its answers to a shard of a benchmark."""
-
-    name: str
-    answers: Callable[[str], Artifact]
+Compared = Mapping[str, Callable[[str], Artifact]]
 
 
 def comparison_stages(
@@ -53,33 +41,30 @@ def comparison_stages(
     return _scores(compared, benchmarks, profile, shards), _report(compared, methods, benchmarks, profile, shards)
 
 
-def comparison_scores(benchmark: str) -> Artifact:
-    """The artifact of the scores that only the comparison has."""
-    return table("scores", f"comparison/{benchmark}")
+def comparison_scores(benchmark: str) -> tuple[Artifact, Artifact]:
+    """The artifacts of the scores and the judged predictions that only the comparison has."""
+    key = f"comparison/{benchmark}"
+    return table("scores", key), table("judged", key)
 
 
-def _compared(methods: dict[str, Method], profile: Profile) -> list[Compared]:
-    """What is scored here: variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already."""
+def _compared(methods: dict[str, Method], profile: Profile) -> Compared:
+    """What is scored here, each with the artifact of its answers to a shard of a benchmark.
+
+    Variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already.
+    """
     everyday = everyday_methods(methods, profile.everyday_baselines)
-    others = [method for name, method in methods.items() if name not in everyday]
-    return [
-        *(Compared(name, partial(ablation_predictions, name)) for name in variants(profile)),
-        *(Compared(method.name, partial(prediction, method)) for method in others),
-    ]
+    others = {name: partial(prediction, method) for name, method in methods.items() if name not in everyday}
+    return {name: partial(ablation_predictions, name) for name in variants(profile)} | others
 
 
-def _scores(compared: Sequence[Compared], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards) -> Stage:
+def _scores(compared: Compared, benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.scoring.scores import score_benchmark
+
         for key in keys:
-            parts = shards.of(key)
-            truth = true_places(step, parts)
-            answers = pa.concat_tables(
-                [step.table("predictions", each.answers(part).key) for part in parts for each in compared]
-            )
-            judged = judge(key, answers, truth, profile.distance)
-            errors_km = {each.name: _errors(judged, each.name, truth.num_rows) for each in compared}
-            rows = score_rows(benchmarks[key], errors_km, truth, profile)
-            yield Made(key, {"scores": rows}, notes={"images": truth.num_rows})
+            judged = judged_predictions(step, key, shards, compared)
+            scores = score_benchmark(benchmarks[key], judged, list(compared), profile.distance, oracle=False)
+            yield Made(key, {"scores": scores, "judged": judged}, notes={"images": len(judged["image_id"].unique())})
 
     return Stage(
         name=SCORES,
@@ -94,53 +79,51 @@ def _scores(compared: Sequence[Compared], benchmarks: dict[str, Benchmark], prof
         partitioned=True,
         inputs=lambda key: (
             *(table("catalogue", part) for part in shards.of(key)),
-            *(each.answers(part) for part in shards.of(key) for each in compared),
+            *(answers(part) for part in shards.of(key) for answers in compared.values()),
         ),
-        outputs=lambda key: (comparison_scores(key),),
+        outputs=comparison_scores,
         make=make,
         rooms=(
-            "scoring.accuracy",
-            "scoring.report_inputs",
+            "scoring.judged",
+            "scoring.scores",
             "orchestration.assets.comparison",
             "orchestration.assets.reports",
-            "earth.distance",
         ),
-        settings=(profile.distance, [benchmarks[name] for name in shards.benchmarks], [each.name for each in compared]),
+        settings=(profile.distance, [benchmarks[name] for name in shards.benchmarks], list(compared)),
         on_demand=True,
     )
 
 
 def _report(
-    compared: Sequence[Compared],
+    compared: Compared,
     methods: dict[str, Method],
     benchmarks: dict[str, Benchmark],
     profile: Profile,
     shards: Shards,
 ) -> Stage:
     shown = {name: method for name, method in methods.items() if name in STANDARDS or method.baseline is not None}
-    scored_daily = [name for name in shown if name not in {each.name for each in compared}]
+    scored_daily = [name for name in shown if name not in compared]
     context = replace(report_context(shown, benchmarks, profile), methods=method_lines(shown))
 
-    def answers(part: str) -> tuple[Artifact, ...]:
-        daily = (prediction(methods[name], part) for name in scored_daily)
-        return (*daily, *(each.answers(part) for each in compared))
-
     def inputs(key: str) -> tuple[Artifact, ...]:
-        scores = ((table("scores", name), comparison_scores(name)) for name in shards.benchmarks)
-        parts = ((table("catalogue", part), *answers(part)) for part in shards.benchmark_keys)
-        return tuple(artifact for each in (*scores, *parts) for artifact in each)
+        daily = (table(name, benchmark) for name in ("scores", "judged") for benchmark in shards.benchmarks)
+        return (*daily, *(artifact for name in shards.benchmarks for artifact in comparison_scores(name)))
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.scoring.comparison import write_comparison
-        from geo_pipeline.scoring.comparison_inputs import ComparisonInputs
-        from geo_pipeline.scoring.published import published_rows
+        import polars as pl
 
-        daily = pa.concat_tables([step.table("scores", name) for name in shards.benchmarks])
-        kept = daily.filter(pc.is_in(daily["method"], pa.array(scored_daily, pa.string())))
-        others = [step.table("scores", comparison_scores(name).key) for name in shards.benchmarks]
-        judged = judged_answers(step, shards, answers)
+        from geo_pipeline.scoring.published import published_rows
+        from geo_pipeline.scoring.report.comparison import write_comparison
+        from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
+
+        def together(name: str) -> pl.DataFrame:
+            daily = pa.concat_tables([step.table(name, key) for key in shards.benchmarks])
+            others = [step.table(name, f"comparison/{key}") for key in shards.benchmarks]
+            kept = pl.DataFrame(daily).filter(pl.col("method").is_in(scored_daily))
+            return pl.concat([kept, pl.DataFrame(pa.concat_tables(others))])
+
         published = {name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published}
-        inputs = ComparisonInputs(context, pa.concat_tables([kept, *others]), judged, published)
+        inputs = ComparisonInputs(context, together("scores"), together("judged"), published)
         paths = write_comparison(inputs, step.building())
         yield Made(ALL, notes={"figures": len(paths.figures)})
 
@@ -159,13 +142,6 @@ def _report(
         outputs=lambda key: (REPORT,),
         make=make,
         rooms=("scoring", "orchestration.assets.reports", "orchestration.assets.comparison"),
-        settings=([benchmarks[name] for name in shards.benchmarks], [each.name for each in compared], context),
+        settings=([benchmarks[name] for name in shards.benchmarks], list(compared), context),
         on_demand=True,
     )
-
-
-def _errors(judged: pa.Table, name: str, count: int) -> np.ndarray:
-    """Errors (N,) in km in the order of the images' ids; infinite where there is no answer at all."""
-    rows = judged.filter(pc.equal(judged["method"], name)).sort_by("image_id")
-    found: np.ndarray = rows["error_km"].to_numpy() if rows.num_rows else np.full(count, np.inf)
-    return found

@@ -3,19 +3,17 @@
 `features` (what it sees in each image) and `reference_gallery`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL, checkpoint, manifest, table
-from geo_pipeline.methods.joining import with_column
+from geo_pipeline.home.joining import with_column
+from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards
+from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, written_shards
 from geo_pipeline.profiles.profile import Profile
 
-TRAIN = "geo_pipeline.geosurge.training:train"
-WORKER = "geo_pipeline.geosurge.worker:FeatureWorker"
 CHECKPOINT = "geosurge_checkpoint"
 
 
@@ -37,8 +35,10 @@ def geosurge_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
 
 def _checkpoint(profile: Profile) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.geosurge.training import train
+
         training = step.compute.train(
-            TRAIN,
+            train,
             {
                 "images": step.listed_paths("image_manifest", "images"),
                 "segmentations": step.listed_paths("segmentation_manifest", "segmentations"),
@@ -73,9 +73,9 @@ def _checkpoint(profile: Profile) -> Stage:
 
 def _features(profile: Profile, shards: Shards) -> Stage:
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        kwargs = {"checkpoint_dir": step.checkpoint(CHECKPOINT), "inference": profile.inference}
-        for key, parts in mapped_shards(step, keys, lambda key: pairs_of(step, key), WORKER, kwargs):
-            yield Made(key, {"features": pa.concat_tables(parts) if parts else load("features").empty()})
+        from geo_pipeline.geosurge.worker import FeatureWorker
+
+        yield from written_shards(step, step.job(keys, FeatureWorker, pairs_of, _arguments), keys)
 
     return Stage(
         name="features",
@@ -97,10 +97,14 @@ def _features(profile: Profile, shards: Shards) -> Stage:
     )
 
 
-def pairs_of(step: Step, key: str) -> pa.Table:
+def _arguments(reads: HomeReads[Profile]) -> Mapping[str, object]:
+    return {"checkpoint_dir": reads.checkpoint(CHECKPOINT), "inference": reads.profile.inference}
+
+
+def pairs_of(reads: HomeReads[Profile], key: str) -> pa.Table:
     """image_id, jpeg and class_map_png of one shard, in the order of its images."""
-    images = step.table("images", key, ["image_id", "jpeg"])
-    return with_column(images, step.table("segmentations", key, ["image_id", "class_map_png"]), "class_map_png")
+    images = reads.table("images", key, ["image_id", "jpeg"])
+    return with_column(images, reads.table("segmentations", key, ["image_id", "class_map_png"]), "class_map_png")
 
 
 def epoch_line(row: dict[str, object]) -> str:

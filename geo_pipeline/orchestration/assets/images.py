@@ -1,17 +1,17 @@
 """The assets `images` (canonical JPEGs per shard) and `image_manifest` (which reference images there are)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from geo_pipeline.home.artifact import table
-from geo_pipeline.imagery.ingest import CARRIED, decoded, in_reading_order
+from geo_pipeline.home.reading import HomeReads
+from geo_pipeline.imagery.ingest import CARRIED, DecodeWorker, decoded, in_reading_order
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards, same_key
+from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, same_key, written_shards
 from geo_pipeline.profiles.profile import Profile
 
-WORKER = "geo_pipeline.imagery.ingest:DecodeWorker"
 DECODE_ROWS = 256
 """Photographs that a worker reads at once: enough that neighbours in a container come in few requests."""
 PIXEL_MODULES = ("decode", "exif", "file_kind", "fingerprints", "ingest", "jpeg_segments")
@@ -22,24 +22,10 @@ def image_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
     """Images and their manifest."""
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        image_ids = {}
-
-        def read(key: str) -> pa.Table:
-            rows = in_reading_order(step.table("catalogue", key, CARRIED))
-            image_ids[key] = rows["image_id"]
-            return rows
-
-        kwargs = {
-            "source": profile.source.open(),
-            "shorter_side": profile.canonical_px,
-            "quality": profile.canonical_quality,
-        }
-        for key, parts in mapped_shards(step, keys, read, WORKER, kwargs, batch_rows=DECODE_ROWS, on_cpu=True):
-            images, quarantine = decoded(parts, image_ids.pop(key))
-            notes = {"rejected": quarantine.num_rows}
-            reasons = sorted(Counter(quarantine["reason"].to_pylist()).items())
-            notes |= {f"rejected: {reason}": count for reason, count in reasons}
-            yield Made(key, {"images": images, "quarantine": quarantine}, notes=notes)
+        job = step.job(
+            keys, DecodeWorker, _read, _arguments, batch_rows=DECODE_ROWS, ahead=1, finish=_finish, notes=_notes
+        )
+        yield from written_shards(step, job, keys, on_cpu=True)
 
     images = Stage(
         name="images",
@@ -71,3 +57,26 @@ def image_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
         shards.reference,
     )
     return images, manifest
+
+
+def _read(reads: HomeReads[Profile], key: str) -> pa.Table:
+    return in_reading_order(reads.table("catalogue", key, CARRIED))
+
+
+def _arguments(reads: HomeReads[Profile]) -> Mapping[str, object]:
+    profile = reads.profile
+    return {
+        "source": profile.source.open(),
+        "shorter_side": profile.canonical_px,
+        "quality": profile.canonical_quality,
+    }
+
+
+def _finish(rows: pa.Table, parts: list[pa.Table]) -> Mapping[str, pa.Table]:
+    images, quarantine = decoded(parts, rows["image_id"])
+    return {"images": images, "quarantine": quarantine}
+
+
+def _notes(tables: Mapping[str, pa.Table]) -> Mapping[str, object]:
+    refused = Counter(tables["quarantine"]["reason"].to_pylist())
+    return {"rejected": refused.total()} | {f"rejected: {reason}": count for reason, count in sorted(refused.items())}

@@ -1,15 +1,13 @@
 """One predictions asset per entry of METHODS: its answer to every query image, one row each."""
 
+import importlib
 from collections.abc import Iterator, Sequence
 
-import pyarrow as pa
-
-from geo_pipeline.compute.compute import InProcessCompute
-from geo_pipeline.contracts.contract import load
+from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import Artifact, checkpoint, manifest, table
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, mapped_shards, prediction
+from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction, written_shards
 from geo_pipeline.profiles.profile import Profile
 
 MANIFESTS = ("image_manifest", "segmentation_manifest", "reference_gallery")
@@ -26,12 +24,9 @@ def prediction_stage(
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
         place = step.compute if method.remote else InProcessCompute(profile.compute)
-
-        def read(key: str) -> pa.Table:
-            return method.queries(step, key)
-
-        for key, parts in mapped_shards(step, keys, read, method.implementation, method.arguments(step), place):
-            yield Made(key, {"predictions": pa.concat_tables(parts) if parts else load("predictions").empty()})
+        module, _, name = method.implementation.partition(":")
+        worker = getattr(importlib.import_module(module), name)
+        yield from written_shards(step, step.job(keys, worker, method.queries, method.arguments), keys, place)
 
     return Stage(
         name=method.asset,

@@ -1,32 +1,27 @@
 """The assets `benchmark_scores` (per benchmark) and `benchmark_report` (Markdown and HTML)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
-from geo_pipeline.contracts.contract import load
-from geo_pipeline.home.artifact import ALL, Artifact, report, table
+from geo_pipeline.home.artifact import ALL, Artifact, manifest, report, table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.assets.examples import example_inputs, report_examples
 from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.scoring.accuracy import Score, score_errors
-from geo_pipeline.scoring.report_inputs import (
-    BenchmarkLine,
-    MethodLine,
-    ReportContext,
-    ReportInputs,
-    judge,
-)
-from geo_pipeline.scoring.routing import oracle_errors, routing_accuracy
-from geo_pipeline.scoring.run_options import RunOptions
+from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine, ReportContext
+from geo_pipeline.scoring.report.run_options import RunOptions
+from geo_pipeline.scoring.routing import ORACLE
 
-TRUTH_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg")
-ORACLE = "oracle"
+if TYPE_CHECKING:
+    import polars as pl
+
+    from geo_pipeline.scoring.examples import Example
+    from geo_pipeline.scoring.report.inputs import ReportInputs
+
 PARADIGM_WORD = {
     "guess": "guess",
     "cells": "retrieval",
@@ -41,15 +36,20 @@ def scores_stage(
     methods: dict[str, Method], benchmarks: dict[str, Benchmark], profile: Profile, shards: Shards
 ) -> Stage:
     """The scores of every method on a benchmark."""
+    answers = {name: partial(prediction, method) for name, method in methods.items()}
+    routers = [name for name, method in methods.items() if method.paradigm == "router"]
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.scoring.scores import score_benchmark, score_routers
+
         for key in keys:
-            truth = true_places(step, shards.of(key))
-            predictions = pa.concat_tables(
-                [step.predictions(name, part) for part in shards.of(key) for name in methods]
-            )
-            scores, routing = score_benchmark(benchmarks[key], methods, predictions, truth, profile)
-            yield Made(key, {"scores": scores, "routing_scores": routing}, notes={"images": truth.num_rows})
+            judged = judged_predictions(step, key, shards, answers)
+            tables = {
+                "scores": score_benchmark(benchmarks[key], judged, list(methods), profile.distance),
+                "routing_scores": score_routers(benchmarks[key], judged, routers),
+                "judged": judged,
+            }
+            yield Made(key, tables, notes={"images": len(judged["image_id"].unique())})
 
     return Stage(
         name="benchmark_scores",
@@ -67,79 +67,15 @@ def scores_stage(
             *(table("catalogue", part) for part in shards.of(key)),
             *(prediction(method, part) for part in shards.of(key) for method in methods.values()),
         ),
-        outputs=lambda key: (table("scores", key), table("routing_scores", key)),
+        outputs=lambda key: (table("scores", key), table("routing_scores", key), table("judged", key)),
         make=make,
         rooms=(
-            "scoring.accuracy",
-            "scoring.routing",
-            "scoring.report_inputs",
+            "scoring.judged",
+            "scoring.scores",
             "orchestration.assets.reports",
-            "earth.distance",
         ),
         settings=(profile.distance, [benchmarks[name] for name in shards.benchmarks], list(methods)),
     )
-
-
-def score_benchmark(
-    benchmark: Benchmark, methods: dict[str, Method], predictions: pa.Table, truth: pa.Table, profile: Profile
-) -> tuple[pa.Table, pa.Table]:
-    """The tables `scores` and `routing_scores` of one benchmark.
-
-    Every row of `truth` counts; an image without a prediction is a failure.
-    """
-    judged = judge(benchmark.name, predictions, truth, profile.distance)
-    errors = {name: judged.filter(pc.equal(judged["method"], name)).sort_by("image_id") for name in methods}
-    unanswered = np.full(truth.num_rows, np.inf)
-    km = {name: rows["error_km"].to_numpy() if rows.num_rows else unanswered for name, rows in errors.items()}
-    retrieval, generation = km.get("retrieval", unanswered), km.get("generation", unanswered)
-    scores = score_rows(benchmark, km | {ORACLE: oracle_errors(retrieval, generation)}, truth, profile)
-    routed = []
-    for name, method in methods.items():
-        if method.paradigm == "router" and errors[name].num_rows:
-            chose_generation = np.array([chosen == "generation" for chosen in errors[name]["chosen"].to_pylist()])
-            for threshold, eligible, correct in routing_accuracy(
-                retrieval, generation, chose_generation, benchmark.thresholds_km
-            ):
-                accuracy = correct / eligible if eligible else None
-                routed.append(
-                    {
-                        "benchmark": benchmark.name,
-                        "method": name,
-                        "threshold_km": threshold,
-                        "eligible": eligible,
-                        "correct": correct,
-                        "accuracy": accuracy,
-                    }
-                )
-    return scores, pa.Table.from_pylist(routed, schema=load("routing_scores").arrow_schema)
-
-
-def score_rows(
-    benchmark: Benchmark, errors_km: Mapping[str, np.ndarray], truth: pa.Table, profile: Profile
-) -> pa.Table:
-    """The table `scores` of some methods, from their errors (N,) in km in the order of the truth's image_ids."""
-    authors = truth.sort_by("image_id")["author"].to_pylist()
-    rows = []
-    for name, error_km in errors_km.items():
-        score = score_errors(error_km, authors, benchmark.thresholds_km, profile.distance)
-        rows += [_score_row(benchmark.name, name, score, threshold) for threshold in benchmark.thresholds_km]
-    return pa.Table.from_pylist(rows, schema=load("scores").arrow_schema)
-
-
-def _score_row(benchmark: str, method: str, score: Score, threshold: float) -> dict[str, object]:
-    low, high = score.interval_95[threshold]
-    return {
-        "benchmark": benchmark,
-        "method": method,
-        "threshold_km": threshold,
-        "distance": score.distance,
-        "count": score.count,
-        "failures": score.failures,
-        "accuracy": score.accuracy[threshold],
-        "low": low,
-        "high": high,
-        "median_km": score.median_km,
-    }
 
 
 def report_stage(
@@ -154,15 +90,20 @@ def report_stage(
             table("leakage"),
             table("coverage"),
             table("georouting"),
-            *example_inputs(shards.benchmark_keys),
-            *(table("catalogue", part) for part in shards.benchmark_keys),
+            table("geocells"),
+            manifest("image_manifest"),
+            manifest("segmentation_manifest"),
+            *(table(name, part) for part in shards.benchmark_keys for name in ("images", "segmentations")),
             *(table("training_curves", name) for name in curve_names),
-            *(table(name, benchmark) for benchmark in shards.benchmarks for name in ("scores", "routing_scores")),
-            *(prediction(method, part) for part in shards.benchmark_keys for method in methods.values()),
+            *(
+                table(name, benchmark)
+                for benchmark in shards.benchmarks
+                for name in ("scores", "routing_scores", "judged")
+            ),
         )
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        from geo_pipeline.scoring.report import write_report
+        from geo_pipeline.scoring.report.pages import write_report
 
         paths = write_report(report_inputs(step, methods, benchmarks, profile, shards, curve_names), step.building())
         yield Made(ALL, notes={"figures": len(paths.figures)})
@@ -181,7 +122,7 @@ def report_stage(
         inputs=inputs,
         outputs=lambda key: (REPORT,),
         make=make,
-        rooms=("scoring", "orchestration.assets.reports", "orchestration.assets.examples"),
+        rooms=("scoring", "orchestration.assets.reports"),
         settings=(
             profile.statement,
             profile.name,
@@ -248,36 +189,54 @@ def report_inputs(
     profile: Profile,
     shards: Shards,
     curve_names: Sequence[str],
-) -> ReportInputs:
+) -> "ReportInputs":
     """Every table of the report."""
-    from geo_pipeline.scoring.published import published_rows
+    import polars as pl
 
-    judged = judged_answers(step, shards, lambda part: [prediction(method, part) for method in methods.values()])
+    from geo_pipeline.scoring.published import published_rows
+    from geo_pipeline.scoring.report.inputs import ReportInputs
+
+    def together(name: str) -> pl.DataFrame:
+        return pl.DataFrame(pa.concat_tables([step.table(name, each) for each in shards.benchmarks]))
+
+    judged = together("judged")
     return ReportInputs(
         context=report_context(methods, benchmarks, profile),
-        scores=pa.concat_tables([step.table("scores", name) for name in shards.benchmarks]),
-        routing_scores=pa.concat_tables([step.table("routing_scores", name) for name in shards.benchmarks]),
+        scores=together("scores"),
+        routing_scores=together("routing_scores"),
         judged=judged,
-        coverage=step.table("coverage"),
-        census=step.table("census"),
-        leakage=step.table("leakage"),
-        georouting=step.table("georouting"),
-        training_curves={name: step.table("training_curves", name) for name in curve_names},
+        coverage=pl.DataFrame(step.table("coverage")),
+        census=pl.DataFrame(step.table("census")),
+        leakage=pl.DataFrame(step.table("leakage")),
+        georouting=pl.DataFrame(step.table("georouting")),
+        training_curves={name: pl.DataFrame(step.table("training_curves", name)) for name in curve_names},
         published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},
-        examples=report_examples(step, judged, profile, shards),
+        examples=examples(step, judged, profile, shards),
     )
 
 
-def true_places(step: Step, keys: Sequence[str]) -> pa.Table:
-    """image_id, author and place of all photographs of a benchmark, from its shards."""
-    return pa.concat_tables([step.table("catalogue", key, TRUTH_COLUMNS) for key in keys])
+def examples(step: Step, judged: "pl.DataFrame", profile: Profile, shards: Shards) -> "tuple[Example, ...]":
+    """Successes and failures of every benchmark, with what they are shown with."""
+    from geo_pipeline.earth.hierarchy import Hierarchy
+    from geo_pipeline.scoring.example_photographs import ShardFiles, report_examples
+
+    def files(key: str) -> ShardFiles:
+        return ShardFiles(step.path("images", key), step.path("segmentations", key))
+
+    step.listed("segmentation_manifest", "segmentations")
+    references = [files(key) for key in step.listed("image_manifest", "images")]
+    queries = {name: [files(key) for key in shards.of(name)] for name in shards.benchmarks}
+    hierarchy = Hierarchy.from_table(step.table("geocells"))
+    return report_examples(judged, hierarchy, references, queries, profile.distance)
 
 
-def judged_answers(step: Step, shards: Shards, answers: Callable[[str], Iterable[Artifact]]) -> pa.Table:
-    """The predictions of each benchmark beside the truth; `answers` are the artifacts of a shard's predictions."""
-    parts = []
-    for benchmark in shards.benchmarks:
-        keys = shards.of(benchmark)
-        rows = pa.concat_tables([step.table(each.name, each.key) for key in keys for each in answers(key)])
-        parts.append(judge(benchmark, rows, true_places(step, keys), step.profile.distance))
-    return pa.concat_tables(parts)
+def judged_predictions(
+    step: Step, benchmark: str, shards: Shards, answers: Mapping[str, Callable[[str], Artifact]]
+) -> pa.Table:
+    """The table `judged` of one benchmark; `answers` gives, by method, the predictions of a shard."""
+    from geo_pipeline.scoring.judged import TRUTH_COLUMNS, judge
+
+    keys = shards.of(benchmark)
+    truth = pa.concat_tables([step.table("catalogue", key, TRUTH_COLUMNS) for key in keys])
+    given = [step.table("predictions", artifact_of(key).key) for key in keys for artifact_of in answers.values()]
+    return judge(benchmark, pa.concat_tables(given), truth, answers, step.profile.distance)

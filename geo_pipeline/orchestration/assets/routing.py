@@ -13,9 +13,6 @@ from geo_pipeline.orchestration.shards import ROUTER_QUERIES, Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.routing.prompt import PromptVariant
-from geo_pipeline.routing.table import build_georouting
-
-TRAIN = "geo_pipeline.georouter.training:train"
 
 
 def georouting_stage(methods: dict[str, Method], profile: Profile, shards: Shards) -> Stage:
@@ -23,6 +20,8 @@ def georouting_stage(methods: dict[str, Method], profile: Profile, shards: Shard
     queries = shards.of(ROUTER_QUERIES)
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.routing.table import build_georouting
+
         truth = pa.concat_tables([step.table("images", key, ["image_id", "lat_deg", "lon_deg"]) for key in queries])
         retrieval, generation = (
             pa.concat_tables([step.predictions(name, key) for key in queries]) for name in ("retrieval", "generation")
@@ -68,8 +67,10 @@ def router_stage(method: Method, profile: Profile, shards: Shards) -> Stage:
     config = replace(profile.router, variant=cast(PromptVariant, method.variant))
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
+        from geo_pipeline.georouter.training import train
+
         training = step.compute.train(
-            TRAIN,
+            train,
             {
                 "georouting": step.path("georouting"),
                 "images": [

@@ -1,26 +1,22 @@
 """The assets `segmentations` (an ADE20K class map per image) and `segmentation_manifest`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from geo_pipeline.contracts.contract import load
+from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.orchestration.shards import Shards
-from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, mapped_shards, same_key
+from geo_pipeline.orchestration.stage import Made, Stage, Step, manifest_stage, same_key, written_shards
 from geo_pipeline.profiles.profile import Profile
-
-WORKER = "geo_pipeline.segmentation.worker:SegmentationWorker"
 
 
 def segmentation_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
     """Segmentations and their manifest."""
 
     def make(step: Step, keys: Sequence[str]) -> Iterator[Made]:
-        def read(key: str) -> pa.Table:
-            return step.table("images", key, ["image_id", "jpeg"])
+        from geo_pipeline.segmentation.worker import SegmentationWorker
 
-        for key, parts in mapped_shards(step, keys, read, WORKER, {"config": profile.segmentation}):
-            yield Made(key, {"segmentations": pa.concat_tables(parts) if parts else load("segmentations").empty()})
+        yield from written_shards(step, step.job(keys, SegmentationWorker, _read, _arguments), keys)
 
     segmentations = Stage(
         name="segmentations",
@@ -49,3 +45,11 @@ def segmentation_stages(profile: Profile, shards: Shards) -> tuple[Stage, ...]:
         shards.reference,
     )
     return segmentations, manifest
+
+
+def _read(reads: HomeReads[Profile], key: str) -> pa.Table:
+    return reads.table("images", key, ["image_id", "jpeg"])
+
+
+def _arguments(reads: HomeReads[Profile]) -> Mapping[str, object]:
+    return {"config": reads.profile.segmentation}

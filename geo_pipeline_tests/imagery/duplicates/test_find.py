@@ -1,7 +1,7 @@
 """Who is whose duplicate, in which group, and what the sets share."""
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 import pytest
 from PIL import Image, ImageFilter
 
@@ -10,9 +10,8 @@ from geo_pipeline.imagery.duplicates.find import (
     DuplicateError,
     find_duplicates,
     informs,
-    leakage,
-    packed_sha256,
 )
+from geo_pipeline.imagery.duplicates.tables import leakage, packed_sha256
 from geo_pipeline.imagery.fingerprints import perceptual_hash, sha256_hex
 
 NAMES = ("benchmark", "holdout", "train")
@@ -23,7 +22,7 @@ FAR = (0x0F0F0F0F33335555, 0x123456789ABCDEF0, 0xFEDCBA9876543219, 0x5555AAAA333
 def search(rows):
     """rows: (set, bytes, hash) of each image."""
     sets, contents, hashes = zip(*rows, strict=True)
-    sha256 = packed_sha256(pa.array([sha256_hex(content) for content in contents]))
+    sha256 = packed_sha256(pl.Series([sha256_hex(content) for content in contents]))
     phash = np.array(hashes, np.uint64).view(np.int64)
     return find_duplicates(np.array(sets), sha256, phash), np.array(sets)
 
@@ -171,12 +170,12 @@ def test_columns_that_do_not_fit_are_refused():
     with pytest.raises(DuplicateError, match="65 sets, expected at most 64"):
         find_duplicates(one + MOST_SETS, np.zeros((1, 4), np.uint64), one)
     with pytest.raises(DuplicateError, match="64 digits"):
-        packed_sha256(pa.array(["abc"]))
+        packed_sha256(pl.Series(["ab" * 32, "abc"]))
 
 
 def test_packed_digits_are_the_bytes():
     text = sha256_hex(b"photograph")
-    packed = packed_sha256(pa.chunked_array([[text], [text[::-1]]]))
+    packed = packed_sha256(pl.Series([text, text[::-1]]))
     assert packed.shape == (2, 4)
     assert packed.tobytes() == bytes.fromhex(text) + bytes.fromhex(text[::-1])
 

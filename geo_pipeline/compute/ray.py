@@ -1,0 +1,115 @@
+"""Work on Ray: a local one that starts with the first work, or the cluster of RAY_ADDRESS.
+
+The modules ray*.py of this folder are the only ones that import ray, and only inside functions. What Ray is asked for
+belongs to ray_shards.py (actors) and ray_training.py (Ray Train).
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import geo_pipeline
+from geo_pipeline.compute.compute import Loop, Notes, Report, ShardJob, Training
+from geo_pipeline.compute.ray_address import require_cluster
+from geo_pipeline.compute.ray_shards import ShardActors
+from geo_pipeline.compute.ray_training import train_on_ray
+from geo_pipeline.profiles.resources import ComputeConfig
+
+NETWORK_CPUS = 0.25
+"""What an actor with a network asks: its CPU is its GPU's servant, and other work may stand beside it."""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # an actor that was ended is no news
+    "RAY_worker_niceness": "0",  # Ray's own 15 starves the work wherever something else runs
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a reader that outlives the run must not start Ray again
+}
+
+
+class RayCompute:
+    """See Compute. Ray starts at the first use and stops with the context (or `close`)."""
+
+    def __init__(self, config: ComputeConfig) -> None:
+        self.config = config
+        self._started = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster; a local one stops. Does nothing when Ray was not used."""
+        if self._started:
+            import ray
+
+            ray.shutdown()
+            self._started = False
+
+    def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
+        """See Compute. At most `actors` workers (`cpu_actors` on CPUs); each opens the job once and ends with the call.
+
+        Raises ComputeError, which names job and shard, when the job raises, when its process dies again and again, and
+        when nothing moves for `stall_s`.
+        """
+        if not keys:
+            return
+        self._start()
+        config = self.config
+        size, cpus, gpus = (
+            (config.cpu_actors, 1.0, 0.0) if on_cpu else (config.actors, NETWORK_CPUS, config.gpus_per_worker)
+        )
+        yield from ShardActors(job, size, cpus, gpus, config.stall_s).results(keys)
+
+    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+        """See Compute. Workers and driver share the home's folder."""
+        self._start()
+        return train_on_ray(loop, kwargs, report, workers or self.config.train_workers, self.config)
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        address = os.environ.get("RAY_ADDRESS") or self.config.address
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        if address:
+            require_cluster(address)
+            settings: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": packages()}}
+        else:
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            settings = {"address": "local", "num_cpus": self.config.cpus, "include_dashboard": False}
+        import ray
+
+        with _importable_by_local_workers():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+        logging.getLogger("ray.train").setLevel(logging.ERROR)
+        self._started = True
+
+
+def packages() -> list[str]:
+    """The folders that a cluster's workers are sent, so that they run the driver's code: this package and contracts."""
+    package = Path(geo_pipeline.__path__[0])
+    return [str(package), str(package.parent / "data_contracts")]
+
+
+@contextlib.contextmanager
+def _importable_by_local_workers() -> Iterator[None]:
+    """Local Ray workers inherit PYTHONPATH as it is when Ray starts: put this package on it for that moment."""
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(geo_pipeline.__path__[0]).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

@@ -1,0 +1,87 @@
+"""The reading side of a home: what stages, methods and workers ask of it by the names of assets.
+
+It implements `methods.method.Reads`. The driver and every worker hold one of their own over the same folder, so that no
+table has to travel between them. Writing and the state of a file belong to home.py.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+
+from geo_pipeline.home.artifact import ALL, table
+from geo_pipeline.home.home import Home, MissingArtifactError
+from geo_pipeline.home.joining import with_column
+
+GALLERY_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg", "sha256", "phash")
+ProfileT = TypeVar("ProfileT")
+
+
+class HomeReads(Generic[ProfileT]):
+    """A home as its readers see it. Every call is a read of the named asset; what is not there raises by name."""
+
+    def __init__(self, home: Home, profile: ProfileT) -> None:
+        self.home = home
+        self.profile = profile
+
+    def table(self, name: str, key: str = ALL, columns: Sequence[str] | None = None) -> pa.Table:
+        """One key of a table, all columns (checked against the contract) or some."""
+        return self.home.read_table(name, key, columns)
+
+    def path(self, name: str, key: str = ALL) -> Path:
+        """The file of one key of a table, for a loop that reads it itself."""
+        artifact = table(name, key)
+        self.home.opened(artifact)
+        file = self.home.place(artifact)
+        if not file.is_file():
+            raise MissingArtifactError(
+                f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
+            )
+        return file
+
+    def predictions(self, method: str, query_set: str) -> pa.Table:
+        """A method's answers to a query set."""
+        return self.table("predictions", f"{method}/{query_set}")
+
+    def checkpoint(self, name: str, key: str = ALL) -> Path:
+        """The folder of a finished checkpoint."""
+        return self.home.checkpoint(name, key)
+
+    def listed(self, manifest_name: str, table_name: str) -> list[str]:
+        """The keys of a table that a manifest lists.
+
+        Raises when one of them is not what it was when the manifest was made.
+        """
+        keys = []
+        for label, version in self.home.read_manifest(manifest_name).items():
+            name, _, key = label.partition("/")
+            if name == table_name:
+                if self.home.version(table(name, key)) != version:
+                    raise MissingArtifactError(
+                        f"{manifest_name} lists another version of {name} [{key}] than the home holds; "
+                        f"materialize `{manifest_name}` again"
+                    )
+                keys.append(key)
+        return keys
+
+    def listed_paths(self, manifest_name: str, table_name: str) -> list[Path]:
+        """The files of a table that a manifest lists."""
+        return [self.path(table_name, key) for key in self.listed(manifest_name, table_name)]
+
+    def reference_features(self) -> pa.Table:
+        """The reference gallery: image_id, author, lat_deg, lon_deg, sha256, phash, feature."""
+        parts = []
+        self.listed("reference_gallery", "images")
+        for key in self.listed("reference_gallery", "features"):
+            images = self.table("images", key, GALLERY_COLUMNS)
+            parts.append(with_column(images, self.table("features", key), "feature"))
+        return pa.concat_tables(parts).combine_chunks()
+
+    def reference_images(self, image_ids: Sequence[str]) -> pa.Table:
+        """image_id and jpeg of some reference images."""
+        parts = [
+            self.home.read_table("images", key, ["image_id", "jpeg"], ids=image_ids)
+            for key in self.listed("image_manifest", "images")
+        ]
+        return pa.concat_tables(parts)

@@ -1,0 +1,54 @@
+from dataclasses import fields, replace
+
+import pytest
+
+from geo_pipeline.scoring.report.blocks import Facts
+from geo_pipeline.scoring.report.protocol import protocol_blocks
+from geo_pipeline.scoring.report.run_options import RunOptions
+from geo_pipeline_tests.scoring.report.drawn_report import CONTEXT
+
+OTHER = {
+    "geography": "classifier",
+    "loss": "naive",
+    "uncovered": "drop",
+    "precision": "bf16",
+    "symmetric": True,
+    "cell_weight": 0.5,
+    "similarity_temperature": 0.1,
+    "author_km": 5.0,
+}
+
+
+def _facts(context) -> list[tuple[str, str]]:
+    return [pair for block in protocol_blocks(context, (1.0, 25.0)) if isinstance(block, Facts) for pair in block.pairs]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(RunOptions)])
+def test_every_option_is_told(name):
+    changed = replace(CONTEXT.options, **{name: OTHER.get(name, 4)})
+    before, after = _facts(CONTEXT), _facts(replace(CONTEXT, options=changed))
+    assert len([one for one, other in zip(before, after, strict=True) if one != other]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("crops", "centre", "centre crop"),
+        ("score_rule", "shifted", "(1 + cosine) / 2"),
+        ("near_bits", 3, "within 3 of 64"),
+    ],
+)
+def test_options_of_the_context_are_told(name, value, words):
+    assert words in str(_facts(replace(CONTEXT, **{name: value})))
+    assert words not in str(_facts(CONTEXT))
+
+
+def test_a_value_without_words_is_told_as_it_is():
+    assert ("Crops", "five") in _facts(replace(CONTEXT, crops="five"))
+    assert ("Loss", "mine") in CONTEXT.options.__class__(**{**vars(CONTEXT.options), "loss": "mine"}).pairs(6)
+
+
+def test_a_report_without_options_is_possible():
+    names = [name for name, _ in _facts(replace(CONTEXT, options=None))]
+    assert "Crops" in names
+    assert "Loss" not in names
