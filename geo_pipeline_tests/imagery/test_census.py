@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.contracts.frames import DamagedTableError
 from geo_pipeline.imagery.census import LostPhotographsError, ShardFiles, census
 
 
@@ -78,3 +79,12 @@ def test_a_refused_photograph_that_the_catalogue_does_not_have_is_not_passed_ove
     strange = replace(shards[1], undecoded=write(tmp_path, "quarantine-strange", [("77", "truncated")]))
     with pytest.raises(LostPhotographsError, match="1 of 0 in None"):
         census([shards[0], strange])
+
+
+def test_a_damaged_file_is_named(shards):
+    path = shards[0].catalogue
+    data = bytearray(path.read_bytes())
+    data[30:60] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(DamagedTableError, match=r"catalogue-a\.parquet is damaged"):
+        census(shards)
