@@ -49,7 +49,7 @@ MetadataOption = Annotated[
     typer.Option(
         "--metadata",
         envvar="GEO_PIPELINE_METADATA",
-        help="CSV or Parquet with coordinates, a path or a URL; without it EXIF, or what containers hold.",
+        help="CSV, Parquet or JSON with coordinates, a path or a URL; without it EXIF, or what containers hold.",
     ),
 ]
 FormatOption = Annotated[
@@ -241,7 +241,9 @@ def score(
 
 @app.command()
 def partition(
-    coordinates: Annotated[str, typer.Argument(help="CSV or Parquet with latitude and longitude; a path or a URL.")],
+    coordinates: Annotated[
+        str, typer.Argument(help="CSV, Parquet or JSON with latitude and longitude; a path or a URL.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the cells, their coverage and the map.")],
     tau_min: Annotated[int, typer.Option("--tau-min", help="Least number of photographs in a cell.")] = 50,
     tau_max: Annotated[

@@ -11,7 +11,8 @@ import torch
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.config import TrainingConfig
 from geo_pipeline_tests.contracts.violations import ROWS
-from geo_pipeline_tests.speed import class_maps, contracts, geosurge, networks, retrieval
+from geo_pipeline_tests.speed import class_maps, contracts, geosurge, networks, retrieval, tables
+from geo_pipeline_tests.speed.drawn_tables import draw
 from geo_pipeline_tests.speed.network_rates import Bench, photographs
 from geo_pipeline_tests.speed.network_sizes import counted, multiply_adds, quick
 from geo_pipeline_tests.speed.network_sizes import geosurge as small_geosurge
@@ -144,6 +145,15 @@ def test_tables_of_a_home_and_larger_ones_are_held_to_their_contracts(tmp_path):
     }
     assert cases["predictions, many rows"]["here"]["rows"] == 50
     assert "| catalogue | 1 | 1 |" in contracts.markdown(cases, None)
+
+
+def test_tables_are_measured_in_ways_that_agree(tmp_path):
+    draw(tmp_path, 200, 640)
+    found = {part: tables.one(part, tmp_path, "polars") for part in tables.WORDS}
+    for part in tables.BY_ROWS:
+        assert tables.one(part, tmp_path, "rows")["result"] == found[part]["result"]
+    figures = {"queries": 200, "images": 640, "earlier": {}, "parts": {part: {"polars": found[part]} for part in found}}
+    assert "| census of 640 photographs in 64 shards |" in tables.report(figures)
 
 
 def test_the_shortest_run_of_each_counts():
