@@ -45,7 +45,8 @@ class StopsAtSignals:
             self._writing.setblocking(False)
             self._wakeup = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
             self._before = [(number, signal.signal(number, _interrupt)) for number in _SIGNALS]
-            threading.Thread(target=self._watch, name="stops-at-signals", daemon=True).start()
+            self._watcher = threading.Thread(target=self._watch, name="stops-at-signals", daemon=True)
+            self._watcher.start()
         return self
 
     def __exit__(
@@ -58,19 +59,17 @@ class StopsAtSignals:
         for number, handler in self._before:
             signal.signal(number, handler)
         self._writing.close()
+        self._watcher.join()  # it may not have read the last signal yet
         if self.received is not None:
             raise StoppedError(self.received) from None
 
     def _watch(self) -> None:
         """Note the first signal, and see to it that the process ends."""
-        while not self._ended.is_set():
-            numbers = [number for number in self._reading.recv(16) if number in _SIGNALS]
-            if self._ended.is_set():
-                break
-            for number in numbers:
-                if self.received is not None:
+        while arrived := self._reading.recv(16):
+            for number in (each for each in arrived if each in _SIGNALS):
+                if self.received is not None and not self._ended.is_set():
                     _end_now(self.received)
-                self.received = number
+                self.received = self.received or number
                 threading.Thread(target=self._end_late, daemon=True).start()
         self._reading.close()
 

@@ -114,6 +114,11 @@ def is_sound(place: str) -> bool:
     return place in _SOUND and _SOUND[place] == file_state(place)
 
 
+def forget() -> None:
+    """Hash every file again at its next use, as a new process would."""
+    _SOUND.clear()
+
+
 def stamp(place: str, sha256: str) -> None:
     """Put a file's hash into the microseconds of its time, where the file can be written to."""
     status = os.stat(place)  # noqa: PTH116
@@ -123,13 +128,13 @@ def stamp(place: str, sha256: str) -> None:
     _SOUND[place] = file_state(place)
 
 
-def unstamp(place: str) -> None:
+def unstamp(place: str, sha256: str) -> None:
     """Take the stamp from a file that was found damaged, so that every later run sees that it is."""
     _SOUND.pop(place, None)
-    with contextlib.suppress(OSError):
+    if stamped(place, sha256):
         status = os.stat(place)  # noqa: PTH116
-        time_ns = status.st_mtime_ns // _SECOND_NS * _SECOND_NS + (status.st_mtime_ns + _SECOND_NS // 2) % _SECOND_NS
-        os.utime(place, ns=(status.st_atime_ns, time_ns))
+        with contextlib.suppress(OSError):
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns - _SECOND_NS // 2))
 
 
 def stamped(place: str, sha256: str) -> bool:
@@ -179,7 +184,8 @@ def _check(place: str, holds: Callable[[], bool], sha256: str | None) -> None:
     if is_sound(place):
         return
     if not holds():
-        unstamp(place)
+        if sha256 is not None:
+            unstamp(place, sha256)
         raise DamageError(place, "its content is not what was written")
     if sha256 is None:
         _SOUND[place] = state

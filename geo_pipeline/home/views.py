@@ -5,6 +5,7 @@ One view per table over its Parquet files, by relative path, so that a moved hom
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import duckdb
@@ -62,11 +63,11 @@ def query(home: Home, sql: str) -> pa.Table:
             f"found {database} damaged ({_first_line(error)}), expected the views over the tables; `geo-pipeline run` "
             "makes it anew"
         ) from error
+    _verify(home, sql)
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET file_search_path = ?", [str(home.root)])
         try:
-            _verify(home, connection, sql)
             return connection.execute(sql).to_arrow_table()
         except duckdb.Error as error:
             raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(views)}") from error
@@ -81,9 +82,10 @@ def _present_views(database: Path) -> set[str]:
         return set()
 
 
-def _verify(home: Home, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Compare the files of the tables that a question names with their hashes: DuckDB compares nothing."""
-    for name in sorted(connection.get_table_names(sql) & set(names())):
+def _verify(home: Home, sql: str) -> None:
+    """Compare the files of every table whose name stands in a question with their hashes: DuckDB compares nothing."""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    for name in (each for each in names() if each in words):
         folder = home.root / "tables" / name
         for file in sorted(folder.rglob("*.parquet")):
             home.verify(table(name, file.relative_to(folder).with_suffix("").as_posix()), "part")
