@@ -19,8 +19,9 @@ from geo_pipeline.imagery.exif_index import exif_facts
 from geo_pipeline.imagery.metadata.join import ENTRIES, joined
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS, MissingImageError
-from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, PROBLEMS, Files, file_digest
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, Files, file_digest
 from geo_pipeline.imagery.stores.folder_paths import PathRule
+from geo_pipeline.imagery.stores.store import PROBLEMS
 
 _PHOTOGRAPH = r"(?i)/$|(^|/)[^/.]+$|(" + "|".join(rf"\{suffix}" for suffix in IMAGE_SUFFIXES) + ")$"
 """Names that a metadata file may mean: those that end as photographs do, and those without any ending."""
