@@ -2,8 +2,8 @@
 
 With metadata, its rows are the records: the path of a row is relative to the metadata's own folder (or to the image
 folder), or the image is found by its id. Without, every image file of the folder is a record; its author is unknown.
-Files and URLs belong to `files`, what a path means to `folder_paths`, matching rows with files to `join`, the EXIF of
-each file to `exif_index`.
+Files and URLs belong to `stores`, what a path means to `stores.folder_paths`, matching rows with files to
+`metadata.join`, the EXIF of each file to `exif_index`.
 """
 
 import hashlib
