@@ -11,8 +11,8 @@ PYTEST_WORKERS ?= 2
 STAMP := .venv/.installed
 PORT ?= 3000
 # Prints the folder that Dagster keeps inside a home, making it when it is new (telemetry off).
-DAGSTER_HOME_OF := import sys, pathlib; from geo_pipeline.orchestration import runner; from geo_pipeline.home import home; \
-	print(runner.prepare_dagster_home(home.Home(pathlib.Path(sys.argv[1]))).resolve())
+DAGSTER_HOME_OF := import sys, pathlib; from geo_pipeline.orchestration.dagster_home import prepare_dagster_home; \
+	from geo_pipeline.home.home import Home; print(prepare_dagster_home(Home(pathlib.Path(sys.argv[1]))).resolve())
 
 # Nothing is fetched and nothing is reported while tests and the demo run.
 export HF_HUB_OFFLINE := 1
@@ -46,6 +46,7 @@ test: $(STAMP) ## format, lint, types, import direction, tests
 ui: $(STAMP) ## the Dagster UI on 127.0.0.1:3000, on the same home as the demo
 	@export GEO_PIPELINE_HOME="$(WORKSPACE)"; \
 	export DAGSTER_HOME="$${DAGSTER_HOME:-$$($(BIN)/python -c '$(DAGSTER_HOME_OF)' "$(WORKSPACE)")}"; \
+	$(BIN)/geo-pipeline observe; \
 	exec $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
 
 format: $(STAMP) ## rewrite the sources in the agreed format

@@ -6,11 +6,14 @@ Each command imports what it needs when it runs, so that help and mistakes are a
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from geo_pipeline.commands.stopping import StoppedError, StopsAtSignals
 
 app = typer.Typer(
     name="geo-pipeline",
@@ -46,7 +49,7 @@ MetadataOption = Annotated[
     typer.Option(
         "--metadata",
         envvar="GEO_PIPELINE_METADATA",
-        help="CSV or Parquet with coordinates, a path or a URL; without it EXIF, or what containers hold.",
+        help="CSV, Parquet or JSON with coordinates, a path or a URL; without it EXIF, or what containers hold.",
     ),
 ]
 FormatOption = Annotated[
@@ -117,8 +120,9 @@ def run(
 
     The home keeps these options; what is not given is as in its last run. An empty option takes one away.
     """
-    with _plain_errors():
+    with _plain_errors(), StopsAtSignals():
         from geo_pipeline.commands.run import run_lineage
+        from geo_pipeline.home.lock import held
         from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
         from geo_pipeline.profiles.named import named_profile, settled
 
@@ -128,8 +132,9 @@ def run(
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start()
-        choices.remember(home)
-        run_lineage(chosen, home, select, in_process, again)
+        with held(home, typer.echo):
+            choices.remember(home)
+            run_lineage(chosen, home, select, in_process, again)
 
 
 @app.command()
@@ -167,9 +172,10 @@ def observe(home: HomeOption = DEFAULT_HOME) -> None:
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
     with _plain_errors():
-        from geo_pipeline.profiles.choices import REMEMBERED
+        from geo_pipeline.profiles.choices import REMEMBERED, refuse_lost_choices
 
         if not (home / REMEMBERED).is_file():
+            refuse_lost_choices(home)
             words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
             typer.echo(json.dumps({"home": str(home), "profile": None, "assets": []}, indent=1) if as_json else words)
             return
@@ -235,7 +241,9 @@ def score(
 
 @app.command()
 def partition(
-    coordinates: Annotated[str, typer.Argument(help="CSV or Parquet with latitude and longitude; a path or a URL.")],
+    coordinates: Annotated[
+        str, typer.Argument(help="CSV, Parquet or JSON with latitude and longitude; a path or a URL.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the cells, their coverage and the map.")],
     tau_min: Annotated[int, typer.Option("--tau-min", help="Least number of photographs in a cell.")] = 50,
     tau_max: Annotated[
@@ -339,14 +347,24 @@ def _plain_errors() -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort):
         raise
+    except StoppedError as error:
+        typer.echo(f"\n{error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("\nstopped; run again to go on, finished shards are kept", err=True)
+        typer.echo("\nstopped", err=True)
         raise typer.Exit(130) from None
-    except (ValueError, RuntimeError, OSError) as error:
+    except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
         typer.echo(f"geo-pipeline: {error or type(error).__name__}", err=True)
         raise typer.Exit(1) from error
+
+
+def _errors_of_users() -> tuple[type[Exception], ...]:
+    """What a user can cause; of the databases (a full disk, a damaged file) what those raise that were imported."""
+    names = (("sqlite3", "Error"), ("sqlalchemy.exc", "SQLAlchemyError"), ("duckdb", "Error"))
+    databases = (getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+    return (ValueError, RuntimeError, OSError, *databases)
 
 
 def main() -> None:

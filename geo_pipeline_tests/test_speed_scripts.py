@@ -4,11 +4,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.config import TrainingConfig
-from geo_pipeline_tests.speed import class_maps, geosurge, networks, retrieval
+from geo_pipeline_tests.contracts.violations import ROWS
+from geo_pipeline_tests.speed import class_maps, contracts, geosurge, networks, retrieval, tables
+from geo_pipeline_tests.speed.drawn_tables import draw
 from geo_pipeline_tests.speed.network_rates import Bench, photographs
 from geo_pipeline_tests.speed.network_sizes import counted, multiply_adds, quick
 from geo_pipeline_tests.speed.network_sizes import geosurge as small_geosurge
@@ -123,6 +127,33 @@ def test_retrieval_is_measured_in_ways_that_name_the_same_candidates():
     ours, plain = (retrieval.one(kind, 500, 3, rounds=1, photographs=2000) for kind in ("ours", "plain"))
     assert ours["named"] == plain["named"]
     assert np.shape(ours["named"]) == (3, 10)
+
+
+def test_tables_of_a_home_and_larger_ones_are_held_to_their_contracts(tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "measured"
+    folder.mkdir()
+    for name in contracts.OF_HOME:
+        (home / "tables" / name).mkdir(parents=True)
+        pq.write_table(
+            load(name).table(**{key: [value] for key, value in ROWS[name].items()}),
+            home / "tables" / name / "one.parquet",
+        )
+    contracts.write_tables(home, folder, divisor=1000)
+    cases = {path.name: {"here": contracts.measured(folder, path.name)} for path in folder.iterdir()}
+    assert {case for case, found in cases.items() if found["here"]["problems"]} == {
+        "predictions, many rows, all broken"
+    }
+    assert cases["predictions, many rows"]["here"]["rows"] == 50
+    assert "| catalogue | 1 | 1 |" in contracts.markdown(cases, None)
+
+
+def test_tables_are_measured_in_ways_that_agree(tmp_path):
+    draw(tmp_path, 200, 640)
+    found = {part: tables.one(part, tmp_path, "polars") for part in tables.WORDS}
+    for part in tables.BY_ROWS:
+        assert tables.one(part, tmp_path, "rows")["result"] == found[part]["result"]
+    figures = {"queries": 200, "images": 640, "earlier": {}, "parts": {part: {"polars": found[part]} for part in found}}
+    assert "| census of 640 photographs in 64 shards |" in tables.report(figures)
 
 
 def test_the_shortest_run_of_each_counts():

@@ -1,7 +1,7 @@
 """Checkpoint folders of baselines: `model.safetensors`, `card.json` and, where cells are used, `geocells.parquet`.
 
-Written atomically, the card last; read with suspicion, never a pickle. The state of an unfinished training belongs to
-`geosurge.resume`.
+Written atomically, the card last; read with suspicion, never a pickle. The state of an unfinished training is
+`training.state`.
 """
 
 import json
@@ -21,7 +21,6 @@ from geo_pipeline.baselines.registry import baseline_class, entry
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge import checkpoint as geosurge_checkpoint
 from geo_pipeline.geosurge.checkpoint import (
-    CARD,
     CELLS,
     DUAL_USE,
     LICENCE,
@@ -29,12 +28,13 @@ from geo_pipeline.geosurge.checkpoint import (
     existing,
     fill,
     fingerprint_in,
-    read_tensors,
     stored_cells,
     understood,
 )
-from geo_pipeline.geosurge.model import pick_device
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower
+from geo_pipeline.training.device import pick_device
+from geo_pipeline.training.folder import CARD
+from geo_pipeline.training.tensor_files import read_tensors
 
 FORMAT = "geo-pipeline/baseline/1"
 

@@ -17,18 +17,17 @@ from geo_pipeline.baselines.baseline import Located
 from geo_pipeline.baselines.registry import needs_class_maps
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.inference import prediction_table
-from geo_pipeline.geosurge.model import pick_device
 from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
 from geo_pipeline.geosurge.worker import CutPairs, crops
 from geo_pipeline.imagery.crops import resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
+from geo_pipeline.training.device import pick_device
 
 
 class BaselinePredictor:
     """Loads a checkpoint once, then maps tables.
 
     `method` is the name that the rows carry (by default the baseline's). Of `inference`, `crops` and `batch` count.
-    `threads` sets torch's CPU threads; None leaves them.
     """
 
     def __init__(
@@ -37,10 +36,7 @@ class BaselinePredictor:
         method: str | None = None,
         inference: InferenceConfig | None = None,
         device: str | None = None,
-        threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
         self.inference = inference or InferenceConfig()
         self.device = pick_device(device)
         self.model = checkpoint.load(checkpoint_dir, device=device)

@@ -5,9 +5,8 @@ How a score is computed belongs to scoring.
 
 from dataclasses import dataclass
 
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 from geo_pipeline.imagery.metadata.layout import MetadataFormat
-
-THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 
 
 @dataclass(frozen=True)

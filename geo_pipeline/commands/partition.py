@@ -46,7 +46,7 @@ class PartitionedFile:
 
 
 def partition_file(coordinates: str, config: PartitionConfig) -> PartitionedFile:
-    """Partition the coordinates of a CSV or Parquet file (a local path or a URL).
+    """Partition the coordinates of a CSV, Parquet or JSON file (a local path or a URL).
 
     Raises SourceError for a file without readable coordinates, PartitionError when a partition would be empty.
     """

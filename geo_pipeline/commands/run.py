@@ -19,6 +19,7 @@ from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.home.artifact import report, table
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.lock import held
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
@@ -72,6 +73,10 @@ class ProgressDisplay(Progress):
         if self.task is not None:
             self.progress.update(self.task, words=line[:80])
 
+    def note(self, line: str) -> None:
+        """Show a line that stays."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def asset_ends(self, asset: Asset, seconds: float) -> None:
         """Finish the line."""
         if self.task is not None:
@@ -102,13 +107,14 @@ def run_lineage(
     home = Home(folder)
     home.root.mkdir(parents=True, exist_ok=True)
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
-    with InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute) as compute:
+    where = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
+    with held(home.root, console.print), where as compute:
         display = ProgressDisplay(console, max(map(len, lineage.assets)))
         definitions = code_location(lineage, home, compute, display)
         what = wanted(definitions, lineage, selection, again)
         display.width = max(map(len, what.assets))
         console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
-        with local_instance(home, os.environ) as instance, display.progress:
+        with local_instance(home, os.environ, display.note) as instance, display.progress:
             summary = bring_up_to_date(definitions, lineage, home, instance, what, display)
     if not summary.executed:
         console.print("nothing to do: everything is up to date")

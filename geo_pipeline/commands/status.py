@@ -4,6 +4,7 @@ Freshness and its reasons stand in the home, everything upstream included; only 
 record.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from rich.text import Text
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration import dagster_record
 from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.dagster_home import DAGSTER_FOLDER
 from geo_pipeline.orchestration.events import last_materialized
@@ -32,6 +34,7 @@ from geo_pipeline.orchestration.observation import look
 from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.profiles.profile import Profile
 
+LOG = logging.getLogger(__name__)
 NEVER = "not made yet"
 DAMAGED = "file is damaged"
 OBSERVED = "photographs changed since they were last looked at"
@@ -161,8 +164,12 @@ def _reasons(freshness: Freshness, asset: Asset, key: str) -> Sequence[str]:
 def status(home: Home, profile: Profile) -> list[AssetState]:
     """The state of every asset of a home that was run with this profile. Changes nothing."""
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
-    folder = os.environ.get("DAGSTER_HOME") or home.root / DAGSTER_FOLDER
-    if not Path(folder, "dagster.yaml").is_file():
+    folder = Path(os.environ.get("DAGSTER_HOME") or home.root / DAGSTER_FOLDER)
+    if not (folder / "dagster.yaml").is_file():
+        return asset_states(lineage, home, None)
+    problem = dagster_record.unreadable(folder)
+    if problem:
+        LOG.warning("Dagster's record is left out, its times are not known: %s", problem)
         return asset_states(lineage, home, None)
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         return asset_states(lineage, home, instance)

@@ -1,13 +1,14 @@
-"""Shards on Ray: actors that are given keys, with Ray's own restarts and retries.
+"""Shards on Ray: actors that are given keys, and that Ray starts again.
 
-An actor loads its network once and works on one shard at a time; Ray starts it again, on another node where need be,
-and repeats the shard when its process dies, a bounded number of times. Keys go out and numbers come back: rows are read
-and written where the actor runs. docs/measurements/ray.md compares this with Ray tasks and with Ray Data.
+An actor loads its network once and works on one shard at a time. Where its process or its node is lost, Ray starts it
+again, on another node where need be, and the shard goes to whichever actor is free, a bounded number of times. That
+bound is kept here: Ray's own (`max_task_retries`) is used up within a second by a node that does not answer before Ray
+knows that it is lost. Keys go out and numbers come back: rows are read and written where the actor runs.
+docs/measurements/ray.md compares this with Ray tasks and with Ray Data.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from geo_pipeline.compute.compute import ComputeError, Notes, ShardJob
@@ -15,15 +16,15 @@ from geo_pipeline.compute.compute import ComputeError, Notes, ShardJob
 TRIES = 3
 """How often a shard may end the process that works on it, before it is held to be the cause."""
 BEAT = "beat"
-BEAT_S = 10.0
+BEAT_S = 5.0
 
 
-@dataclass
 class ShardActor:
     """Lives in an actor. `batches_done` answers from a thread of its own while `run` works."""
 
-    job: ShardJob
-    work: Callable[[str], Notes] | None = field(default=None, init=False)
+    def __init__(self, job: ShardJob) -> None:
+        self.job = job
+        self.work: Callable[[str], Notes] | None = None
 
     def started(self) -> None:
         """Answers once the process is there."""
@@ -55,15 +56,17 @@ class ShardActors:
             num_gpus=gpus or None,
             scheduling_strategy="SPREAD",
             max_restarts=-1,
-            max_task_retries=TRIES - 1,
+            max_task_retries=-1,
             concurrency_groups={BEAT: 1},
         )(ShardActor)
         self._actors: list[Any] = []
+        self._deaths: Counter[str] = Counter()
         self._progress: list[int | None] = []
 
     def results(self, keys: Sequence[str]) -> Iterator[tuple[str, Notes]]:
         """Every key with its notes, as soon as it is done."""
         waiting: deque[str] = deque(keys)
+        idle: list[Any] = []
         busy: dict[Any, tuple[Any, str | None]] = {}
         try:
             for _ in range(min(self._size, len(keys))):
@@ -74,10 +77,15 @@ class ShardActors:
                 for reference in self._finished(list(busy)):
                     actor, key = busy.pop(reference)
                     notes = self._notes(reference, key)
-                    if waiting:
-                        following = waiting.popleft()
-                        busy[actor.run.remote(following)] = (actor, following)
-                    if key is not None:
+                    if notes is None and key is not None:
+                        waiting.appendleft(key)
+                        busy[actor.started.remote()] = (actor, None)
+                    else:
+                        idle.append(actor)
+                    while waiting and idle:
+                        free, following = idle.pop(), waiting.popleft()
+                        busy[free.run.options(max_task_retries=0).remote(following)] = (free, following)
+                    if key is not None and notes is not None:
                         yield key, notes
         finally:
             for actor in self._actors if self._ray.is_initialized() else ():
@@ -106,7 +114,8 @@ class ShardActors:
         except self._ray.exceptions.RayError:
             return None
 
-    def _notes(self, reference: Any, key: str | None) -> Notes:
+    def _notes(self, reference: Any, key: str | None) -> Notes | None:
+        """What came of a finished reference; None where the process or the node at work was lost."""
         errors = self._ray.exceptions
         where = "at its start" if key is None else f"at shard {key}"
         try:
@@ -117,7 +126,17 @@ class ShardActors:
                 f"{self._name} failed {where}: {type(cause).__name__}: {cause}; finished shards are kept, run again "
                 "once that is mended"
             ) from cause
+        except errors.UnserializableException as error:
+            lines = [line.strip() for line in str(error).splitlines() if "Error" in line and "ray." not in line]
+            raise ComputeError(
+                f"{self._name} failed {where}: {' '.join(lines[-1:])[:400]}; finished shards are kept, run again once "
+                "that is mended"
+            ) from None
         except (errors.RayActorError, errors.ObjectLostError) as error:
+            if key is not None:
+                self._deaths[key] += 1
+                if self._deaths[key] < TRIES:
+                    return None
             raise ComputeError(
                 f"{self._name} died {TRIES} times {where}, expected it to live: {_cause_of_death(str(error))}. If "
                 "memory ran out, lower `actors` or `batch_rows` in the profile; if it is this shard, look at its "

@@ -40,6 +40,10 @@ class ContractError(ValueError):
             "the rule itself is wrong, change it in the contract."
         )
 
+    def __reduce__(self) -> tuple[type["ContractError"], tuple[str, list[Problem]]]:
+        """Made again from its parts where a worker's error reaches the driver."""
+        return type(self), (self.name, list(self.problems))
+
 
 @dataclass(frozen=True)
 class Contract:

@@ -106,6 +106,10 @@ def _column(entry: Mapping[str, Any], where: str) -> Column:
             raise ContractFileError(f"{where}: items are {items['physicalType']}, but physicalType says {physical}.")
         limit_options = items.get("logicalTypeOptions", {})
         _known(limit_options, "options", where)
+    limits = _limits(limit_options, entry.get("quality", []), where)
+    _applicable(limits, item, where)
+    if "minItems" in options and item == physical:
+        raise ContractFileError(f"{where}: found minItems for {physical}; expected it for a list only.")
     return Column(
         name=entry["name"],
         physical_type=physical,
@@ -113,7 +117,7 @@ def _column(entry: Mapping[str, Any], where: str) -> Column:
         required=bool(entry.get("required", False)),
         unique=bool(entry.get("unique", False)),
         unit=_unit(entry.get("customProperties", []), where),
-        limits=_limits(limit_options, entry.get("quality", []), where),
+        limits=limits,
         min_items=options.get("minItems"),
     )
 
@@ -132,6 +136,24 @@ def _limits(options: Mapping[str, Any], quality: Sequence[Mapping[str, Any]], wh
         pattern=options.get("pattern"),
         allowed=allowed,
     )
+
+
+def _applicable(limits: Limits, item: str, where: str) -> None:
+    """Refuse a limit that says nothing about values of this type, so that none is silently passed over."""
+    number, text = item in ("double", "float", "int32", "int64"), item == "string"
+    suited = {
+        "minimum": (limits.minimum is None or number),
+        "maximum": (limits.maximum is None or number),
+        "minLength": (limits.min_length is None or text or item == "binary"),
+        "pattern": (limits.pattern is None or text),
+        "validValues": (not limits.allowed or number or text),
+    }
+    unsuited = [name for name, fits in suited.items() if not fits]
+    if unsuited:
+        raise ContractFileError(
+            f"{where}: found {', '.join(unsuited)} for values of type {item}; expected minimum and maximum for "
+            "numbers, minLength for texts and binaries, pattern for texts, validValues for texts and numbers."
+        )
 
 
 def _unit(properties: Sequence[Mapping[str, Any]], where: str) -> str | None:

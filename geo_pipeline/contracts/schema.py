@@ -24,7 +24,6 @@ _KINDS: Mapping[str, str] = {
     "max": "range",
     "check__length": "length",
     "regex": "pattern",
-    "is_in": "allowed",
     "check__allowed": "allowed",
 }
 """What a check is called after its column's name, by dataframely's name of the rule; items as single values."""
@@ -108,7 +107,7 @@ def _typed(column: Column, alias: str | None, item: bool = False) -> dy.Column:
     if column.is_list and not item:
         return dy.List(_typed(column, None, item=True), min_length=column.min_items, **common)
     limits = column.limits
-    allowed: Any = limits.allowed or None
+    common["check"] = _checks(limits.min_length, limits.allowed, binary=column.item_type == "binary")
     within: dict[str, Any] = {"min": limits.minimum, "max": limits.maximum}
     match column.item_type:
         case "double":
@@ -116,24 +115,23 @@ def _typed(column: Column, alias: str | None, item: bool = False) -> dy.Column:
         case "float":
             return dy.Float32(allow_inf=True, **within, **common)
         case "int32":
-            return dy.Int32(is_in=allowed, **within, **common)
+            return dy.Int32(**within, **common)
         case "int64":
-            return dy.Int64(is_in=allowed, **within, **common)
+            return dy.Int64(**within, **common)
         case "bool":
             return dy.Bool(**common)
         case "binary":
-            return dy.Binary(check=_checks(limits.min_length, (), binary=True), **common)
-    checks = _checks(limits.min_length, limits.allowed, binary=False)
-    return dy.String(regex=limits.pattern, check=checks, **common)
+            return dy.Binary(**common)
+    return dy.String(regex=limits.pattern, **common)
 
 
 def _checks(min_length: int | None, allowed: Sequence[Any], *, binary: bool) -> dict[str, Any] | None:
-    """Checks that dataframely lacks: a text's length in characters, a binary's in bytes, and the allowed texts."""
+    """Checks that dataframely lacks: a text's length in characters, a binary's in bytes, and the allowed values."""
     checks: dict[str, Any] = {}
     if min_length is not None:
         checks["length"] = lambda text: (text.bin.size() if binary else text.str.len_chars()) >= min_length
     if allowed:
-        checks["allowed"] = lambda text: text.is_in(list(allowed))
+        checks["allowed"] = lambda value: value.is_in(list(allowed))
     return checks or None
 
 

@@ -1,53 +1,36 @@
-"""A router's files: LoRA in peft's own format, the head, a card; and the resumable state of a training.
+"""A router's files: LoRA in peft's own format, the head, a card.
 
     adapter_config.json, adapter_model.safetensors   as peft writes them
     router_head.safetensors                          theta, [1, D]
     card.json                                        configuration and facts; written last: where it is, all is
-    last/state.safetensors                           while training: weights, AdamW moments, JSON progress
 
-Safetensors and JSON only: nothing here is ever unpickled.
+Safetensors and JSON only: nothing here is ever unpickled. The state of an unfinished training is `training.state`.
 """
 
 import copy
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.georouter.model import GeoRouter
 from geo_pipeline.lvlm.model import LoadedLvlm, load
+from geo_pipeline.training.folder import CARD
 
 FORMAT = "georouter/1"
 ADAPTER = "adapter_model.safetensors"
 HEAD = "router_head.safetensors"
-CARD = "card.json"
-STATE = Path("last") / "state.safetensors"
 
 
 class RouterCheckpointError(ValueError):
     """A checkpoint is missing, damaged, or of another backbone."""
-
-
-@dataclass
-class Progress:
-    """Where a training stands: everything but tensors that a resumed run needs."""
-
-    fingerprint: str
-    step: int = 0
-    curves: list[dict[str, Any]] = field(default_factory=list)
-    best_loss: float | None = None
-    running_loss: float = 0.0
-    running_count: int = 0
 
 
 def save_router(router: GeoRouter, out_dir: Path, card: dict[str, Any]) -> None:
@@ -139,37 +122,3 @@ def backbone_fingerprint(lvlm: LoadedLvlm) -> str:
         digest.update(projection.weight.detach().float().cpu().numpy().tobytes())
     digest.update(lvlm.model.model.language_model.norm.weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def save_state(out_dir: Path, tensors: Mapping[str, Tensor], progress: Progress) -> None:
-    """Write the resumable state as one file, renamed into place."""
-    path = out_dir / STATE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(flat, new, metadata={"progress": json.dumps(vars(progress), sort_keys=True)})
-    new.replace(path)
-
-
-def load_state(out_dir: Path, fingerprint: str) -> tuple[dict[str, Tensor], Progress] | None:
-    """State of an interrupted training of the same inputs; None where there is none, or it is another training's."""
-    path = out_dir / STATE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        progress = Progress(**json.loads(metadata["progress"]))
-        if progress.fingerprint != fingerprint:
-            return None
-        return load_file(path), progress
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise RouterCheckpointError(
-            f"found a damaged training state {path}: {error}; expected what a training wrote; "
-            f"delete {path.parent} to start afresh"
-        ) from error
-
-
-def drop_state(out_dir: Path) -> None:
-    """Remove the resumable state of a training that has ended."""
-    shutil.rmtree((out_dir / STATE).parent, ignore_errors=True)

@@ -3,7 +3,7 @@
 `model.safetensors`, `card.json` and `geocells.parquet`, written atomically and read with suspicion. Never a pickle.
 
 The card holds configuration, tower architecture, fingerprints of partition and data, metrics, licence and the dual-use
-note. The state of an unfinished training belongs to `resume`.
+note. The state of an unfinished training is `training.state`.
 """
 
 import json
@@ -14,18 +14,19 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import FusionConfig, GeoSurgeConfig, TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.vision import TowerArchitecture
+from geo_pipeline.training.folder import CARD
+from geo_pipeline.training.tensor_files import CheckpointError, read_tensors
 
 Understood = TypeVar("Understood")
 
 FORMAT = "geo-pipeline/geosurge/1"
-WEIGHTS, CARD, CELLS = "model.safetensors", "card.json", "geocells.parquet"
+WEIGHTS, CELLS = "model.safetensors", "geocells.parquet"
 LICENCE = (
     "Apache-2.0 for the code; the weights follow the licence of the photographs and of the CLIP weights they were "
     "trained from."
@@ -35,12 +36,6 @@ DUAL_USE = (
     "Do not use this checkpoint to locate a person without consent or lawful ground; state its error and its failures "
     "wherever its output is shown."
 )
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged, of another model or of another partition; the message says which and what
-    to do.
-    """
 
 
 @dataclass(frozen=True)
@@ -158,25 +153,6 @@ def read(folder: Path, hierarchy: Hierarchy | None = None, prefix: str = "") -> 
     )
     stored = stored_cells(folder, fingerprint, hierarchy)
     return StoredCheckpoint(read_tensors(existing(folder, WEIGHTS), prefix), config, card["tower"], stored, card)
-
-
-def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Tensors of a safetensors file whose name starts with `prefix`, on the CPU.
-
-    Raises CheckpointError for a damaged file or a pickle.
-    """
-    try:
-        with safe_open(path, framework="pt") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys() if name.startswith(prefix)}  # noqa: SIM118
-    except SafetensorError as error:
-        with path.open("rb") as file:
-            pickled = file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-        if pickled:
-            found = "is a pickle or a zip archive, whatever its name, and is not loaded; expected safetensors"
-        else:
-            size = path.stat().st_size
-            found = f"has {size} bytes and is not a whole safetensors file ({error}): it was cut short or damaged"
-        raise CheckpointError(f"{path} {found}. Copy it again or train again.") from error
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from geo_pipeline.geosurge import checkpoint
-from geo_pipeline.geosurge.checkpoint import CheckpointError
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
-from geo_pipeline.geosurge.model import pick_device
 from geo_pipeline.geosurge.scores import combine, partition_scores, summed_table
+from geo_pipeline.training.device import pick_device
+from geo_pipeline.training.tensor_files import CheckpointError
 
 _PREFIX = "geography."
 
@@ -96,11 +96,8 @@ class CellPredictor:
         checkpoint_dir: Path | str,
         inference: InferenceConfig | None = None,
         device: str | None = None,
-        threads: int | None = None,
         method: str = "geosurge",
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
         self.method = method
         self.scorer = CellScorer(checkpoint_dir, inference or InferenceConfig(), device)
 

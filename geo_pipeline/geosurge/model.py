@@ -29,6 +29,7 @@ from geo_pipeline.geosurge.pairs import stack_pairs
 from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower, load_tower
 from geo_pipeline.imagery.crops import resize_pair, ten_crop
+from geo_pipeline.training.device import pick_device
 
 
 class GeoSurge(nn.Module):
@@ -125,8 +126,3 @@ def coarsest(hierarchy: Hierarchy, depth: int | None) -> Hierarchy:
             f"depth is {depth}, but the hierarchy has {len(hierarchy.partitions)} partitions: choose at most that."
         )
     return replace(hierarchy, partitions=hierarchy.partitions[:depth])
-
-
-def pick_device(name: str | None = None) -> torch.device:
-    """The named device; without a name CUDA where there is one, else the CPU."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))

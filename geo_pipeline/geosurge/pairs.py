@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +24,12 @@ from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups, files_digest, read_columns, rows_by_id
 from geo_pipeline.imagery.crops import centre_crop, resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
+from geo_pipeline.training.order import Part, batches, lane_orders
+from geo_pipeline.training.outcome import NothingToTrainError
 
 Pair = tuple[np.ndarray, np.ndarray]
+Crops = tuple[Tensor, Tensor]
+"""Pixels (B, 3, H, W) and class maps (B, H, W), uint8."""
 _MIB = 1 << 20
 
 
@@ -96,7 +101,35 @@ class TrainingPairs:
         edges = np.flatnonzero(np.diff(group)) + 1
         return [part for part in np.split(rows, edges) if len(part)]
 
-    def batch(self, rows: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor]:
+    def batches(self, rows: np.ndarray, epoch: int, world: int) -> list[np.ndarray]:
+        """The batches (W, B / W) of an epoch over these rows, in their order."""
+        training = self._training
+        orders_LN = lane_orders(self.groups(rows), training.lanes, training.shuffle_rows, training.seed, epoch)
+        return list(batches(orders_LN, training.batch, world))
+
+    def ids(self, rows: np.ndarray) -> list[str]:
+        """The image ids of these rows."""
+        return [str(self.image_ids[row]) for row in rows]
+
+    def counts(self, trained: int, held_out: int) -> dict[str, Any]:
+        """What a training on so many of these images says of them among its metrics."""
+        return {
+            "train_images": trained,
+            "holdout_images": held_out,
+            "images_without_map": len(self.without_map),
+            "images_without_map_first": self.without_map[:10],
+        }
+
+    def demand(self, rows: np.ndarray) -> None:
+        """Raise NothingToTrainError where these rows are too few to train on."""
+        least = max(2, self._training.lanes)
+        if len(rows) < least:
+            raise NothingToTrainError(
+                f"Found {len(rows)} training images with a class map ({len(self.without_map)} without); expected at "
+                f"least {least}. Add photographs, or segment those that have no map."
+            )
+
+    def batch(self, rows: np.ndarray, epoch: int | None) -> Crops:
         """Pixels (B, 3, H, W) and class maps (B, H, W), uint8, of these rows.
 
         `epoch` None gives centre crops, a number the training crops of that epoch.
@@ -109,15 +142,19 @@ class TrainingPairs:
         pairs = [known[row] if row in known else fresh[row] for row in rows.tolist()]
         return stack_pairs([self._crop(pair, int(row), epoch) for pair, row in zip(pairs, rows, strict=True)])
 
-    def prefetched(self, requests: Iterable[np.ndarray], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """`batch` for each request in turn, made ahead of time: `prefetch` batches wait while one is trained on."""
-        waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-        for rows in requests:
-            waiting.append(self._ahead.submit(self.batch, rows, epoch))
+    def prefetched(
+        self, parts: Iterable[Part], epoch: int | None, device: torch.device
+    ) -> Iterator[tuple[Part, Crops]]:
+        """Each part with the `batch` of its rows, on the device, made ahead of time: `prefetch` batches wait while one
+        is trained on.
+        """
+        waiting: deque[tuple[Part, Future[Crops]]] = deque()
+        for part in parts:
+            waiting.append((part, self._ahead.submit(self.batch, part.rows_M, epoch)))
             if len(waiting) > self._training.prefetch:
-                yield waiting.popleft().result()
+                yield _arrived(*waiting.popleft(), device)
         while waiting:
-            yield waiting.popleft().result()
+            yield _arrived(*waiting.popleft(), device)
 
     def _crop(self, pair: Pair, row: int, epoch: int | None) -> Pair:
         side = self._vision.input_px
@@ -144,3 +181,8 @@ class TrainingPairs:
         some = [self._decode_row(row) for row in range(min(16, len(self.image_ids)))]
         largest = max((image.nbytes + class_map.nbytes for image, class_map in some), default=0)
         return largest * len(self.image_ids) <= self._training.decoded_budget_mib * _MIB
+
+
+def _arrived(part: Part, crops: Future[Crops], device: torch.device) -> tuple[Part, Crops]:
+    pixels_MCHW, class_map_MHW = crops.result()
+    return part, (pixels_MCHW.to(device, non_blocking=True), class_map_MHW.to(device, non_blocking=True))

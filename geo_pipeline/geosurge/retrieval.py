@@ -50,10 +50,7 @@ class RetrievalPredictor:
         inference: InferenceConfig | None,
         gallery: pa.Table,
         device: str | None = None,
-        threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
         if not len(gallery):
             raise EmptyGalleryError(
                 "The gallery has no reference image; expected at least one. Extract features of the reference shards "

@@ -29,17 +29,14 @@ class CutPairs:
 
 
 class FeatureWorker:
-    """Loads a checkpoint once, then maps tables. `threads` sets torch's CPU threads; None leaves them."""
+    """Loads a checkpoint once, then maps tables."""
 
     def __init__(
         self,
         checkpoint_dir: Path | str,
         inference: InferenceConfig | None = None,
         device: str | None = None,
-        threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
         self.inference = inference or InferenceConfig()
         self.model = GeoSurge.from_pretrained(checkpoint_dir, device=device)
         self.device = self.model.geography.log_scale_P.device
@@ -108,11 +105,10 @@ class PhotographPredictor(FeatureWorker):
         checkpoint_dir: Path | str,
         inference: InferenceConfig | None = None,
         device: str | None = None,
-        threads: int | None = None,
         method: str = "geosurge",
     ) -> None:
-        super().__init__(checkpoint_dir, inference, device, threads)
-        self.cells = CellPredictor(checkpoint_dir, inference, device, threads, method)
+        super().__init__(checkpoint_dir, inference, device)
+        self.cells = CellPredictor(checkpoint_dir, inference, device, method)
 
     def compute(self, prepared: CutPairs) -> pa.Table:
         """Rows of the predictions table of a prepared batch."""

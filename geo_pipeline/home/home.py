@@ -18,22 +18,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home import integrity
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
+from geo_pipeline.home.integrity import SEAL, DamageError, Use, file_state
+from geo_pipeline.training.folder import LAST, NO_CONTENT
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1
 """The format of stored tables, manifests and markers, counted in every code version: raise it when bytes change."""
 MARKER = "fingerprint.json"
-RESUME_FOLDER = "last"
-LOGS_FOLDER = "tensorboard"
-"""Event files in a checkpoint. They hold times and host names, so they are no part of its content."""
+_EARLIER_NO_CONTENT = {"tensorboard"}
+"""What was no content of a checkpoint whose marker has no hash per file; today's stands in training.folder."""
 CONFIRMED = ".confirmed"
 ROW_GROUP_ROWS = 2**20
 BINARY_ROW_GROUP_ROWS = 512
@@ -46,11 +47,13 @@ class MissingArtifactError(RuntimeError):
 
 @dataclass(frozen=True)
 class Stored:
-    """What is known of a stored artifact without reading it: `rows` counts table rows, or listed shards, or files."""
+    """What is known of a stored artifact: `rows` counts table rows, or listed shards, or files."""
 
     fingerprint: str
     content_hash: str
     rows: int
+    sealed: bool = True
+    """Whether it carries a hash of its whole file; a table of an earlier version does not."""
 
 
 class Home:
@@ -101,7 +104,7 @@ class Home:
             marker = str(place if artifact.kind in ("table", "manifest") else place / MARKER)
             self._markers[artifact] = (marker, _confirmation(marker)) if artifact.kind == "table" else (marker,)
         places = self._markers[artifact]
-        state = tuple(part for place in places for part in _file_state(place))
+        state = tuple(part for place in places for part in file_state(place))
         known = self._known.get(artifact)
         if known is None or known[0] != state:
             known = (state, self._read_stored(artifact, places[0]) if state[0] else None)
@@ -110,14 +113,22 @@ class Home:
 
     def _read_stored(self, artifact: Artifact, place: str) -> Stored | None:
         self._damage.pop(artifact, None)
-        read = {"table": _stored_table, "manifest": _stored_manifest}.get(artifact.kind, _stored_folder)
         try:
             with _telling_damage(place):
-                return read(place)
+                return _read_marker(artifact, place, "look")
         except _DamagedFileError as error:
             self._damage[artifact] = str(error)
             LOG.warning("%s: it counts as missing, and the next run makes %s again", error, artifact.label())
             return None
+
+    def verify(self, artifact: Artifact, use: Use = "whole") -> None:
+        """Compare a file's bytes with its hash before they are used, once per process (integrity.py).
+
+        Raises MissingArtifactError for what is not there or is not what was written.
+        """
+        with self._reading(artifact) as place:
+            if artifact.kind != "table" or not integrity.is_sound(str(place)):
+                _read_marker(artifact, str(place), use)
 
     def damage(self, artifact: Artifact) -> str | None:
         """Which file of an artifact cannot be read, and why; None when it is whole or not there at all."""
@@ -164,26 +175,31 @@ class Home:
         beside = _beside(place)
         pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in conformed.schema.types)
         with beside.open("wb") as handle:
-            sink = _HashingSink(handle)
+            sink = integrity.HashingSink(handle)
             with pq.ParquetWriter(sink, conformed.schema, compression="zstd") as writer:
                 writer.write_table(conformed, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)
-                content = sink.hexdigest(str(conformed.schema))
-                writer.add_key_value_metadata({"fingerprint": fingerprint, "content_hash": content})
+                content = sink.content_hash(str(conformed.schema))
+                known = {"fingerprint": fingerprint, "content_hash": content, SEAL: integrity.UNSEALED}
+                writer.add_key_value_metadata(known)
+            sha256 = sink.seal()
             handle.flush()
             os.fsync(handle.fileno())
         confirmation = Path(_confirmation(str(place)))
         before = self.stored(table(name, key))
-        if before is not None and before.content_hash == content:
+        if before is not None and before.content_hash == content and before.sealed:
             beside.unlink()
             if before.fingerprint != fingerprint:
                 _write_beside(confirmation, f"{content} {fingerprint}")
         else:
+            integrity.stamp(str(beside), sha256)
             beside.replace(place)
+            integrity.stamp(str(place), sha256)
             confirmation.unlink(missing_ok=True)
         return Stored(fingerprint, content, conformed.num_rows)
 
     def first_rows(self, artifact: Artifact, rows: int) -> pa.Table:
         """The first rows of a table as they lie in the home, for a preview; reads no more than it must."""
+        self.verify(artifact, "part")
         with self._reading(artifact) as place, pq.ParquetFile(place) as file:
             batch = next(file.iter_batches(batch_size=rows), None)
             return pa.table(batch) if batch is not None else file.schema_arrow.empty_table()
@@ -212,7 +228,7 @@ class Home:
     def write_manifest(self, name: str, shards: Mapping[str, str], fingerprint: str) -> Stored:
         """Write the list of shards with their content hashes."""
         place = self.place(manifest(name))
-        content = hashlib.sha256(json.dumps(dict(shards), sort_keys=True).encode()).hexdigest()[:32]
+        content = _json_hash(dict(shards))
         place.parent.mkdir(parents=True, exist_ok=True)
         known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(shards), "shards": dict(shards)}
         _write_beside(place, json.dumps(known, indent=1))
@@ -224,16 +240,15 @@ class Home:
         """The folder of a finished checkpoint."""
         artifact = checkpoint(name, key)
         self.opened(artifact)
-        with self._reading(artifact) as marker:
-            _stored_folder(str(marker))
-            return marker.parent
+        self.verify(artifact)
+        return self.place(artifact)
 
     def finished_building(self, artifact: Artifact, fingerprint: str) -> bool:
         """Whether a folder was made to its end but not yet put in its place (a run killed in between)."""
         marker = self.building_place(artifact, fingerprint) / MARKER
         try:
             with _telling_damage(str(marker)):
-                return marker.is_file() and _stored_folder(str(marker)).fingerprint == fingerprint
+                return marker.is_file() and _stored_folder(str(marker), "whole").fingerprint == fingerprint
         except _DamagedFileError:
             return False
 
@@ -241,10 +256,12 @@ class Home:
         """Mark the built folder as whole and swap it into its place; the one that was there is removed."""
         built, place = self.building_place(artifact, fingerprint), self.place(artifact)
         if not self.finished_building(artifact, fingerprint):
-            shutil.rmtree(built / RESUME_FOLDER, ignore_errors=True)
-            content, count = _folder_content(built)
-            known = {"fingerprint": fingerprint, "content_hash": content, "rows": count}
-            _write_beside(built / MARKER, json.dumps(known, indent=1))
+            shutil.rmtree(built / LAST, ignore_errors=True)
+            content, files = integrity.folder_content(built, {*NO_CONTENT, MARKER})
+            known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(files), "files": files}
+            _write_beside(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))
+            for name, sha256 in files.items():
+                integrity.stamp(str(built / name), sha256)
         place.parent.mkdir(parents=True, exist_ok=True)
         retired = place.with_name(f".{place.name}.retired")
         shutil.rmtree(retired, ignore_errors=True)
@@ -264,6 +281,7 @@ class Home:
 
     def _read_parquet(self, artifact: Artifact, columns: Sequence[str] | None, ids: Sequence[str] | None) -> pa.Table:
         condition = None if ids is None else pc.field("image_id").isin(pa.array(list(ids), pa.string()))
+        self.verify(artifact, "whole" if columns is None and ids is None else "part")
         with self._reading(artifact) as place:
             return pq.read_table(
                 place, columns=None if columns is None else list(columns), filters=condition, partitioning=None
@@ -285,7 +303,7 @@ class Home:
                 yield place
         except _DamagedFileError as error:
             raise MissingArtifactError(
-                f"found that {error}, expected {artifact.label()} whole; delete this file and materialize "
+                f"found that {error}, expected {artifact.label()} whole; materialize "
                 f"`{artifact.name}` again (or everything: `geo-pipeline run`)"
             ) from error
 
@@ -305,41 +323,8 @@ def _telling_damage(place: str) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowNotImplementedError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _DamagedFileError(f"{place} is damaged ({' '.join(str(error).split())})") from error
-
-
-class _HashingSink:
-    """A file that hashes what is written to it. Not a codec: bytes pass through unchanged."""
-
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle = handle
-        self._hash = hashlib.sha256()
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self._handle.write(data)
-        return len(data)
-
-    def flush(self) -> None:
-        self._handle.flush()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def hexdigest(self, schema: str) -> str:
-        final = self._hash.copy()
-        final.update(schema.encode())
-        return final.hexdigest()[:32]
-
-
-def _file_state(place: str) -> tuple[int, ...]:
-    """What changes when a file is replaced; zeros when there is none."""
-    try:
-        status = os.stat(place)  # noqa: PTH116 - asked tens of thousands of times; a Path costs more than the answer
-    except (FileNotFoundError, NotADirectoryError):
-        return (0, 0, 0)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+        damaged = error.place if isinstance(error, DamageError) else place
+        raise _DamagedFileError(f"{damaged} is damaged ({' '.join(str(error).split())})") from error
 
 
 def _confirmation(place: str) -> str:
@@ -348,39 +333,56 @@ def _confirmation(place: str) -> str:
     return f"{folder}/.{name}{CONFIRMED}"
 
 
-def _stored_table(place: str) -> Stored | None:
+def _read_marker(artifact: Artifact, place: str, use: Use) -> Stored | None:
+    """What a file or marker says of itself, once its bytes are found to be what was written."""
+    if artifact.kind == "table":
+        return _stored_table(artifact, place, use)
+    return _stored_manifest(place) if artifact.kind == "manifest" else _stored_folder(place, use)
+
+
+def _stored_table(artifact: Artifact, place: str, use: Use) -> Stored | None:
     footer = pq.read_metadata(place)
     known = footer.metadata or {}
     if b"fingerprint" not in known or b"content_hash" not in known:
         return None
     fingerprint, content = known[b"fingerprint"].decode(), known[b"content_hash"].decode()
+    seal = known.get(SEAL.encode())
+    if seal is not None:
+        integrity.check_table(place, seal.decode(), use)
+    else:
+        integrity.check_rows(place, content, str(load(artifact.name).arrow_schema))
     confirmation = Path(_confirmation(place))
     if confirmation.is_file():
         confirmed_content, _, later = confirmation.read_text(errors="replace").partition(" ")
         fingerprint = later if confirmed_content == content else fingerprint
-    return Stored(fingerprint, content, footer.num_rows)
+    return Stored(fingerprint, content, footer.num_rows, seal is not None)
 
 
 def _stored_manifest(place: str) -> Stored:
-    dict(json.loads(Path(place).read_text())["shards"])
-    return _stored_folder(place)
+    known = json.loads(Path(place).read_text())
+    found = Stored(known["fingerprint"], known["content_hash"], known["rows"])
+    if (found.content_hash, found.rows) != (_json_hash(known["shards"]), len(known["shards"])):
+        raise DamageError(place, "its list is not what was written")
+    return found
 
 
-def _stored_folder(marker: str) -> Stored:
+def _stored_folder(marker: str, use: Use) -> Stored:
     known = json.loads(Path(marker).read_text())
-    return Stored(known["fingerprint"], known["content_hash"], known["rows"])
+    found = Stored(known["fingerprint"], known["content_hash"], known["rows"])
+    folder = Path(marker).parent
+    if "files" not in known:
+        counted = ({*NO_CONTENT, MARKER}, {*_EARLIER_NO_CONTENT, MARKER})
+        integrity.check_folder(folder, marker, found.content_hash, counted)
+        return found
+    if known.pop("digest") != _json_hash(known):
+        raise DamageError(marker, "its content is not what was written")
+    for name, sha256 in known["files"].items():
+        integrity.check_file(str(folder / name), sha256, use)
+    return found
 
 
-def _folder_content(folder: Path) -> tuple[str, int]:
-    hasher, count = hashlib.sha256(), 0
-    files = (item for item in folder.rglob("*") if item.is_file() and item.name != MARKER)
-    for path in sorted(item for item in files if item.relative_to(folder).parts[0] != LOGS_FOLDER):
-        hasher.update(f"{path.relative_to(folder).as_posix()}:{path.stat().st_size}:".encode())
-        with path.open("rb") as handle:
-            while piece := handle.read(2**20):
-                hasher.update(piece)
-        count += 1
-    return hasher.hexdigest()[:32], count
+def _json_hash(known: object) -> str:
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _beside(place: Path) -> Path:

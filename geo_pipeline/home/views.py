@@ -3,15 +3,19 @@
 One view per table over its Parquet files, by relative path, so that a moved home keeps working.
 """
 
+import logging
 import os
+import re
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from geo_pipeline.contracts.contract import load, names
+from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 
+LOG = logging.getLogger(__name__)
 DATABASE = "geo_pipeline.duckdb"
 
 
@@ -27,7 +31,7 @@ def refresh_views(home: Home) -> None:
     """Make the DuckDB file anew when a table has appeared that it has no view of; otherwise leave it untouched."""
     present = [name for name in names() if any((home.root / "tables" / name).rglob("*.parquet"))]
     database = home.root / DATABASE
-    if not present or (database.is_file() and set(present) <= set(_views(database))):
+    if not present or (database.is_file() and set(present) <= _present_views(database)):
         return
     beside = database.with_name(f".{DATABASE}.{os.getpid()}.part")
     beside.unlink(missing_ok=True)
@@ -44,20 +48,51 @@ def refresh_views(home: Home) -> None:
 def query(home: Home, sql: str) -> pa.Table:
     """Answer a question over the home's tables; reading only.
 
-    Raises NoTablesError, or QuestionError for a question that the tables cannot answer.
+    Raises NoTablesError, QuestionError for a question that the tables cannot answer, and MissingArtifactError for a
+    table that is not what was written.
     """
     database = home.root / DATABASE
     if not database.is_file():
         raise NoTablesError(
             f"found no {DATABASE} in {home.root}, expected a home that a run has filled; start with `geo-pipeline run`"
         )
+    try:
+        views = _views(database)
+    except duckdb.Error as error:
+        raise NoTablesError(
+            f"found {database} damaged ({_first_line(error)}), expected the views over the tables; `geo-pipeline run` "
+            "makes it anew"
+        ) from error
+    _verify(home, sql)
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET file_search_path = ?", [str(home.root)])
         try:
             return connection.execute(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(_views(database))}") from error
+            raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(views)}") from error
+
+
+def _present_views(database: Path) -> set[str]:
+    """The views of the file; none of a damaged one, which holds nothing but views and is made anew."""
+    try:
+        return set(_views(database))
+    except duckdb.Error as error:
+        LOG.warning("%s is damaged (%s): it holds views only and is made anew", database, _first_line(error))
+        return set()
+
+
+def _verify(home: Home, sql: str) -> None:
+    """Compare the files of every table whose name stands in a question with their hashes: DuckDB compares nothing."""
+    words = {word.lower() for word in re.findall(r"\w+", sql)}
+    for name in (each for each in names() if each in words):
+        folder = home.root / "tables" / name
+        for file in sorted(folder.rglob("*.parquet")):
+            home.verify(table(name, file.relative_to(folder).with_suffix("").as_posix()), "part")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _views(database: Path) -> list[str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from geo_pipeline.contracts.frames import arrow_table
+from geo_pipeline.contracts.frames import arrow_table, naming_damaged_files
 
 CATALOGUE, DECODE = "catalogue", "decode"
+KEPT, UNDECODED = ("image_id", "set_name", "author"), ("image_id", "reason")
 
 
 class LostPhotographsError(RuntimeError):
@@ -40,43 +41,47 @@ def census(shards: Sequence[ShardFiles]) -> pa.Table:
 
     A photograph that could not be decoded has its set in the catalogue. A record that the catalogue refused has the set
     of its shard, or none. Raises LostPhotographsError unless, of every set, as many photographs were decoded or refused
-    as the catalogue kept.
+    as the catalogue kept, and DamagedTableError for a file that cannot be read.
     """
-    kept = _scan([shard.catalogue for shard in shards], "image_id", "set_name", "author")
-    by_set: dict[str | None, list[Path]] = {}
+    kept_in, images_in, undecoded_in = (
+        [getattr(shard, name) for shard in shards] for name in ("catalogue", "images", "undecoded")
+    )
+    refused_in: dict[str | None, list[Path]] = {}
     for shard in shards:
-        by_set.setdefault(shard.query_set, []).append(shard.refused)
-    refused = [
-        _scan(paths, "reason").with_columns(set_name=pl.lit(name, pl.String), stage=pl.lit(CATALOGUE))
-        for name, paths in by_set.items()
-    ]
-    undecoded = _scan([shard.undecoded for shard in shards], "image_id", "reason")
+        refused_in.setdefault(shard.query_set, []).append(shard.refused)
+    kept = pl.scan_parquet(kept_in).select(KEPT)
+    undecoded = pl.scan_parquet(undecoded_in).select(UNDECODED)
     sets = kept.join(undecoded, on="image_id", how="semi").select("image_id", "set_name")
     parts = [
-        _counted(kept.with_columns(stage=pl.lit(CATALOGUE)), pl.col("author").drop_nulls().n_unique()),
-        _counted(_scan([shard.images for shard in shards], "set_name").with_columns(stage=pl.lit(DECODE))),
-        _counted(undecoded.join(sets, on="image_id", how="left").with_columns(stage=pl.lit(DECODE))),
-        *(_counted(part) for part in refused),
+        _counted(kept, CATALOGUE, pl.col("author").drop_nulls().n_unique()),
+        _counted(pl.scan_parquet(images_in).select("set_name"), DECODE),
+        _counted(undecoded.join(sets, on="image_id", how="left"), DECODE),
+        *(
+            _counted(pl.scan_parquet(paths).select("reason", set_name=pl.lit(name, pl.String)), CATALOGUE)
+            for name, paths in refused_in.items()
+        ),
     ]
+    refused = [shard.refused for shard in shards]
+    with naming_damaged_files(
+        (kept_in, KEPT), (images_in, ["set_name"]), (undecoded_in, UNDECODED), (refused, ["reason"])
+    ):
+        counted = pl.concat(pl.collect_all(parts))
     keys = ("set_name", "stage", "reason")
-    rows = pl.concat(pl.collect_all(parts)).group_by(keys).agg(pl.col("count", "authors").sum())
+    rows = counted.group_by(keys).agg(pl.col("count", "authors").sum())
     authors = pl.when(pl.col("reason").is_null(), stage=CATALOGUE).then("authors")
     rows = rows.with_columns(authors=authors).sort(keys, nulls_last=True)
     _refuse_lost(rows)
     return arrow_table(rows, "census")
 
 
-def _scan(paths: Sequence[Path], *columns: str) -> pl.LazyFrame:
-    return pl.scan_parquet(list(paths)).select(columns)
-
-
-def _counted(rows: pl.LazyFrame, authors: pl.Expr | None = None) -> pl.LazyFrame:
-    """set_name, stage, reason, count, authors of rows with the first two and perhaps a reason."""
-    if "reason" not in rows.collect_schema():
-        rows = rows.with_columns(reason=pl.lit(None, pl.String))
+def _counted(rows: pl.LazyFrame, stage: str, authors: pl.Expr | None = None) -> pl.LazyFrame:
+    """set_name, stage, reason, count, authors of rows with a set_name and perhaps a reason."""
+    reason = pl.col("reason") if "reason" in rows.collect_schema() else pl.lit(None, pl.String)
     number = pl.lit(0) if authors is None else authors
-    return rows.group_by("set_name", "stage", "reason").agg(
-        pl.len().cast(pl.Int64).alias("count"), number.cast(pl.Int64).alias("authors")
+    return (
+        rows.with_columns(stage=pl.lit(stage), reason=reason)
+        .group_by("set_name", "stage", "reason")
+        .agg(count=pl.len().cast(pl.Int64), authors=number.cast(pl.Int64))
     )
 
 

@@ -63,6 +63,10 @@ class ImageRejected(ValueError):  # noqa: N818 - the word of the quarantine tabl
         self.reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type["ImageRejected"], tuple[str, str]]:
+        """Made again from its parts where a worker's error reaches the driver."""
+        return type(self), (self.reason, self.detail)
+
 
 @dataclass(frozen=True)
 class Canonical:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from geo_pipeline.imagery.exif import coordinates_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind, photograph_formats
 from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, write_kept
+from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError
 
 VERSION = 1
@@ -20,18 +21,6 @@ VERSION = 1
 READ_AT_ONCE = 256
 WRITTEN_AT_ONCE = 65_536
 """Photographs after which what was read is written, so that a listing that breaks off does not begin anew."""
-FACTS = pa.schema(
-    [
-        ("name", pa.string()),
-        ("identity", pa.string()),
-        ("lat_deg", pa.float64()),
-        ("lon_deg", pa.float64()),
-        ("problem", pa.string()),
-        ("detail", pa.string()),
-        ("first_bytes_kind", pa.string()),
-    ]
-)
-"""One row per photograph: its position, or the problem why it has none; `name` and `identity` as in files.FOUND."""
 _NOT_READ = "missing_file"
 
 
@@ -41,6 +30,10 @@ class _Facts(NamedTuple):
     problem: str | None = None
     detail: str = ""
     first_bytes_kind: str | None = None
+
+
+FACTS = schema(("name", "identity", *_Facts._fields), identity=pa.string())
+"""One row per photograph: its position, or the problem why it has none; `name` and `identity` as in files.FOUND."""
 
 
 def exif_facts(

@@ -27,7 +27,7 @@ _PHOTOGRAPH = r"(?i)/$|(^|/)[^/.]+$|(" + "|".join(rf"\{suffix}" for suffix in IM
 
 
 class FolderSource:
-    """Photographs below `images`; `metadata` is a CSV or Parquet file, or None to read positions from EXIF.
+    """Photographs below `images`; `metadata` is a CSV, Parquet or JSON file, or None to read positions from EXIF.
 
     Both are local paths or fsspec URLs. A locator is the path relative to `images`, with forward slashes, so that
     tables survive a move of the folder. Links that lead out of the folder are refused unless `follow_links`.

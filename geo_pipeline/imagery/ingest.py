@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.imagery import photograph
 from geo_pipeline.imagery.decode import ImageRejected, canonical_image
 from geo_pipeline.imagery.file_kind import first_bytes_kind
 from geo_pipeline.imagery.source import MissingImageError, Source
@@ -20,7 +21,7 @@ from geo_pipeline.imagery.source import MissingImageError, Source
 CARRIED = ("image_id", "set_name", "author", "lat_deg", "lon_deg", "credit", "locator", "source_offset")
 """Columns that images take over from the catalogue: what a worker must be given."""
 _MADE = ("jpeg", "width", "height", "sha256", "phash")
-_REFUSED = (("reason", pa.string()), ("detail", pa.string()), ("first_bytes_kind", pa.string()))
+_REFUSED = photograph.schema(("reason", "detail", "first_bytes_kind"), reason=pa.string())
 MOST_BYTES = 2**31 - 1
 """Most JPEG bytes of a shard: what one Arrow column of binaries holds. A tenth of it is a comfortable shard."""
 
@@ -75,7 +76,9 @@ class DecodeWorker:
         rows, batch = [self._row(found) for found in prepared.answers], prepared.rows
         schema = load("images").arrow_schema
         columns = {name: batch[name].cast(schema.field(name).type) for name in CARRIED}
-        for name, kind in [(name, schema.field(name).type) for name in _MADE] + list(_REFUSED):
+        for name, kind in [(name, schema.field(name).type) for name in _MADE] + [
+            (field.name, field.type) for field in _REFUSED
+        ]:
             columns[name] = pa.array([row.get(name) for row in rows], kind)
         return pa.table(columns)
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 def read_kept(path: Path, schema: pa.Schema) -> pa.Table | None:
     """A kept table, or None where there is none that can be used."""
     try:
-        table = pq.read_table(path, memory_map=False)
+        table = pq.read_table(path, memory_map=False, page_checksum_verification=True)
     except (OSError, pa.ArrowException):
         return None
     return table if table.schema.equals(schema) else None
@@ -27,7 +27,7 @@ def write_kept(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".index-", delete=False) as file:
         try:
-            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
             file.close()

@@ -37,7 +37,7 @@ def open_source(
 ) -> Source:
     """The source at `images` (a folder, one file or a pattern; a local path or an fsspec URL).
 
-    `metadata` is a CSV or Parquet file, local or a URL; without it the position comes from what stands beside or in
+    `metadata` is CSV, Parquet or JSON, local or a URL; without it the position comes from what stands beside or in
     each photograph. `index` is a local folder in which the entries of containers, and what the EXIF of loose
     photographs says, are kept between runs. `follow_links` allows links that lead out of a folder of loose photographs;
     `metadata_format` is a published layout of the metadata (None: tell it from the file). Raises `SourceError` when

@@ -5,11 +5,13 @@ A source lists its records, good and bad, and reads bytes. Which set a photograp
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Protocol
 
 import pyarrow as pa
+
+from geo_pipeline.imagery.photograph import schema
 
 
 class SourceError(ValueError):
@@ -44,22 +46,7 @@ class SourceRecord:
     block: str | None = None
 
 
-LISTING = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("locator", pa.string()),
-        ("author", pa.string()),
-        ("lat_deg", pa.float64()),
-        ("lon_deg", pa.float64()),
-        ("set_name", pa.string()),
-        ("credit", pa.string()),
-        ("problem", pa.string()),
-        ("detail", pa.string()),
-        ("first_bytes_kind", pa.string()),
-        ("stamp", pa.string()),
-        ("block", pa.string()),
-    ]
-)
+LISTING = schema(field.name for field in fields(SourceRecord))
 """A listing as Arrow columns: the fields of `SourceRecord`."""
 LISTING_ROWS = 65_536
 

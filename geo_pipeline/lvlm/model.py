@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from geo_pipeline.lvlm.config import SAMPLE_WEIGHTS_PREFIX, LvlmConfig
 from geo_pipeline.sample_world.weights import weights_dir
+from geo_pipeline.training.device import pick_device
 
 IMAGE_TOKEN = "<|image_pad|>"  # noqa: S105 - a token of text, no secret
 END_OF_TURN = "<|im_end|>"
@@ -64,14 +65,6 @@ def model_path(config: LvlmConfig) -> str:
             )
         return str(weights_dir("qwen2vl"))
     return config.model
-
-
-def choose_device(config: LvlmConfig) -> torch.device:
-    """Device that `config.device` names; `auto` is the process's current GPU or else the CPU."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    # Whoever started this process has set its GPU (a worker of several on one machine); otherwise it is the first.
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def load(config: LvlmConfig, device: torch.device | None = None) -> LoadedLvlm:
@@ -130,5 +123,5 @@ def assemble(
     )
     model.requires_grad_(False)
     model.eval()
-    model.to(device if device is not None else choose_device(config))
+    model.to(device if device is not None else pick_device(config.device))
     return LoadedLvlm(model=model, tokenizer=tokenizer, image_processor=image_processor, config=config)

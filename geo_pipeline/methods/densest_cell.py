@@ -25,17 +25,13 @@ class DensestCell:
 
         The score is the cell's share of the photographs.
         """
-        rows = [
-            {
-                "image_id": image_id,
-                "method": "densest_cell",
-                "lat_deg": self.lat_deg,
-                "lon_deg": self.lon_deg,
-                "score": self.score,
-            }
-            for image_id in queries["image_id"].to_pylist()
-        ]
-        return pa.Table.from_pylist(rows, schema=load("predictions").arrow_schema)
+        return load("predictions").table(
+            image_id=queries["image_id"],
+            method="densest_cell",
+            lat_deg=self.lat_deg,
+            lon_deg=self.lon_deg,
+            score=self.score,
+        )
 
 
 def _queries(reads: Reads, query_set: str) -> pa.Table:

@@ -35,15 +35,17 @@ class Accepted:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = tuple(records)
-        self._by_code = {(each.asset, each.counts_as, each.made_by): each for each in self.records}
+        self._by_code: dict[tuple[str, str, str], list[Record]] = {}
+        for each in self.records:
+            self._by_code.setdefault((each.asset, each.counts_as, each.made_by), []).append(each)
 
-    def record(self, asset: str, version: str, fingerprint: str) -> Record | None:
-        """The record by which an output with this fingerprint counts as made by `version`; None without one."""
-        return self._by_code.get((asset, version, made_by(fingerprint)))
+    def record(self, asset: str, version: str, fingerprint: str, inputs: str | None) -> Record | None:
+        """The record by which an output with this fingerprint, made from `inputs`, counts as made by `version`.
 
-    def of(self, asset: str, version: str) -> list[Record]:
-        """The records of an asset that lead to one version."""
-        return [each for each in self.records if (each.asset, each.counts_as) == (asset, version)]
+        None without one. `inputs` is the digest of what the output's inputs hold today.
+        """
+        found = self._by_code.get((asset, version, made_by(fingerprint)), [])
+        return next((each for each in found if inputs == (each.inputs or fingerprint.partition(":")[2])), None)
 
 
 def made_by(fingerprint: str) -> str:
@@ -67,9 +69,8 @@ def accepted_of(home: Home) -> Accepted:
 
 def keep(home: Home, records: Iterable[Record]) -> None:
     """Add records to those of a home."""
-    known = {(each.asset, each.made_by, each.counts_as): each for each in accepted_of(home).records}
-    known |= {(each.asset, each.made_by, each.counts_as): each for each in records}
+    known = dict.fromkeys([*accepted_of(home).records, *records])
     home.root.mkdir(parents=True, exist_ok=True)
     beside = home.root / f".{ACCEPTED}.{os.getpid()}.part"
-    beside.write_text(json.dumps([asdict(each) for each in known.values()], indent=1, ensure_ascii=False))
+    beside.write_text(json.dumps([asdict(each) for each in known], indent=1, ensure_ascii=False))
     beside.replace(home.root / ACCEPTED)

@@ -13,9 +13,11 @@ import dagster as dg
 from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.lock import held
 from geo_pipeline.home.views import refresh_views
 from geo_pipeline.orchestration import events
 from geo_pipeline.orchestration.checks import refuse_failed
+from geo_pipeline.orchestration.dead_runs import close_dead_runs, process_tags, waits_for
 from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.observation import observe
@@ -75,8 +77,24 @@ def bring_up_to_date(
 
     Raises the first error of an asset, or CheckFailedError. `tags` are given to every run.
     """
-    watcher, summary = progress or Progress(), Summary()
-    chosen = what or wanted(definitions, lineage)
+    watcher = progress or Progress()
+    with held(home.root, watcher.note):
+        close_dead_runs(instance, watcher.note)
+        return _bring_up_to_date(
+            definitions, lineage, home, instance, what or wanted(definitions, lineage), watcher, tags or {}
+        )
+
+
+def _bring_up_to_date(
+    definitions: dg.Definitions,
+    lineage: Lineage,
+    home: Home,
+    instance: dg.DagsterInstance,
+    chosen: Wanted,
+    watcher: Progress,
+    tags: Mapping[str, str],
+) -> Summary:
+    summary = Summary()
     job = definitions.resolve_implicit_global_asset_job_def()
     remove_leftovers(home)
     freshness = Freshness(lineage, home)
@@ -91,7 +109,10 @@ def bring_up_to_date(
         watcher.asset_begins(asset, needed)
         if needed:
             started = time.monotonic()
-            summary.runs[name] = _execute(job, asset, needed, instance, name in chosen.again, tags or {}, home, lineage)
+            waiting = None if asset.declared.pool is None else waits_for(instance, asset.declared.pool)
+            if waiting:
+                watcher.note(waiting)
+            summary.runs[name] = _execute(job, asset, needed, instance, name in chosen.again, tags, home, lineage)
             summary.executed[name] = needed
             freshness = Freshness(lineage, home)
             watcher.asset_ends(asset, time.monotonic() - started)
@@ -160,7 +181,9 @@ def _execute(
     config = {**QUIET, "ops": {asset.name: {"config": settings}}}
     ranged = range_tags(needed) if asset.partitioned else {}
     try:
-        result = part.execute_in_process(instance=instance, tags={**ranged, **tags}, run_config=config)
+        result = part.execute_in_process(
+            instance=instance, tags={**process_tags(), **ranged, **tags}, run_config=config
+        )
     except dg.DagsterError:  # of a failed check Dagster names only the check: it is asked again for its reason
         refuse_failed(lineage, asset, home)
         raise

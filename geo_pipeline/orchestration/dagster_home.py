@@ -1,12 +1,13 @@
 """Dagster's own folder inside a home: where it is, what stands in its configuration, and the instance over it."""
 
 import sqlite3
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
 import dagster as dg
 
 from geo_pipeline.home.home import Home
+from geo_pipeline.orchestration import dagster_record
 
 DAGSTER_FOLDER = "dagster"
 DAGSTER_YAML = """\
@@ -20,14 +21,21 @@ concurrency:
 """
 
 
-def local_instance(home: Home, environment: MutableMapping[str, str]) -> dg.DagsterInstance:
+def local_instance(
+    home: Home, environment: MutableMapping[str, str], note: Callable[[str], None] = lambda line: None
+) -> dg.DagsterInstance:
     """The persistent Dagster instance: of DAGSTER_HOME where that is set, else inside the home.
 
-    Telemetry is off in the latter.
+    Telemetry is off in the latter, and what is damaged of it begins anew; `note` gets one line for each. Raises
+    DagsterRecordError when DAGSTER_HOME cannot be used.
     """
     sync_less()
-    if not environment.get("DAGSTER_HOME"):
-        environment["DAGSTER_HOME"] = str(prepare_dagster_home(home))
+    if environment.get("DAGSTER_HOME"):
+        dagster_record.check_given(environment["DAGSTER_HOME"])
+    else:
+        folder = prepare_dagster_home(home)
+        dagster_record.mend(folder, DAGSTER_YAML, note)
+        environment["DAGSTER_HOME"] = str(folder)
     return dg.DagsterInstance.get()
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from geo_pipeline.home.artifact import Artifact
 from geo_pipeline.home.home import Home, Stored
-from geo_pipeline.orchestration.acceptance import Accepted, accepted_of
+from geo_pipeline.orchestration.acceptance import Accepted, Record, accepted_of
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.observation import observed
 from geo_pipeline.orchestration.recipe import Asset, Input
@@ -35,7 +35,6 @@ class Freshness:
     _stored: dict[Artifact, Stored | None] = field(default_factory=dict)
     _states: dict[tuple[str, str], State] = field(default_factory=dict)
     _inputs: dict[tuple[str, str], str | None] = field(default_factory=dict)
-    _accepted: Accepted | None = None
 
     def stored(self, artifact: Artifact) -> Stored | None:
         """What the home knows of an artifact, None when it is not there."""
@@ -92,7 +91,7 @@ class Freshness:
         stored = self.stored(asset.outputs(key)[0])
         if stored is None or stored.fingerprint == self.expected(asset, key):
             return None
-        record = self._known_accepted.record(asset.name, asset.version_of(key), stored.fingerprint)
+        record = self._record(asset, key, stored.fingerprint)
         return None if record is None else record.why
 
     def state(self, asset: Asset, key: str) -> State:
@@ -129,24 +128,19 @@ class Freshness:
             )
 
     def _is_made_so(self, stored: Stored, asset: Asset, key: str) -> bool:
-        expected = self.expected(asset, key)
-        if stored.fingerprint == expected:
-            return True
+        return stored.fingerprint == self.expected(asset, key) or bool(self._record(asset, key, stored.fingerprint))
+
+    def _record(self, asset: Asset, key: str, fingerprint: str) -> Record | None:
         inputs = self.inputs_digest(asset, key)
-        record = self._known_accepted.record(asset.name, asset.version_of(key), stored.fingerprint)
-        if inputs is None or record is None:
-            return False
-        return inputs == (record.inputs if record.inputs is not None else stored.fingerprint.partition(":")[2])
+        return None if inputs is None else self._accepted.record(asset.name, asset.version_of(key), fingerprint, inputs)
 
     @cached_property
     def _observed(self) -> Mapping[str, Stored]:
         return observed(self.home)
 
-    @property
-    def _known_accepted(self) -> Accepted:
-        if self._accepted is None:
-            self._accepted = accepted_of(self.home)
-        return self._accepted
+    @cached_property
+    def _accepted(self) -> Accepted:
+        return accepted_of(self.home)
 
 
 def joined_version(versions: Sequence[str | None]) -> str | None:

@@ -27,7 +27,7 @@ class Launch(dg.Config):
     )
     gpus_per_worker: float | None = Field(default=None, ge=0, description="GPUs of each worker; the profile's without.")
     only: list[str] | None = Field(
-        default=None, description="Partitions of the range that are wanted (a range of two dimensions is a rectangle)."
+        default=None, description="Partitions of the range that are wanted; all of them without."
     )
     record_unchanged: bool = Field(
         default=True,

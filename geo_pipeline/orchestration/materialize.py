@@ -11,9 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from geo_pipeline.compute.compute import Compute
+from geo_pipeline.compute.compute import Compute, ComputeError
 from geo_pipeline.contracts.contract import ContractError, load
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.lock import held
 from geo_pipeline.home.views import refresh_views
 from geo_pipeline.orchestration import automation, checks, display, events
 from geo_pipeline.orchestration.accept import accept_keys
@@ -82,7 +83,14 @@ class Materialization:
         self.freshness = Freshness(lineage, home)
 
     def run(self) -> Iterator[Any]:
-        """Refuse stale inputs, record what is fresh, make the rest, and give the result of the contract's check."""
+        """Refuse stale inputs, record what is fresh, make the rest, and give the result of the contract's check.
+
+        A run of `geo-pipeline run` or of a job holds the home alone; runs of single assets hold it together.
+        """
+        with held(self.home.root, self._log, shared=True):
+            yield from self._run()
+
+    def _run(self) -> Iterator[Any]:
         keys = list(self.context.partition_keys) if self.asset.partitioned else list(self.asset.keys)
         keys = [key for key in keys if self.config.only is None or key in self.config.only]
         self.freshness.refuse_stale(self.asset, keys)
@@ -94,8 +102,10 @@ class Materialization:
         if stale:
             try:
                 self.asset.make(self._work(stale))
-            except ContractError as error:
-                yield checks.broken_contract(self.asset, error)
+            except (ContractError, ComputeError) as error:
+                broken = error if isinstance(error, ContractError) else error.__cause__
+                if isinstance(broken, ContractError):
+                    yield checks.broken_contract(self.asset, broken)
                 raise
             refresh_views(self.home)
         yield dg.MaterializeResult(metadata=events.WITHOUT_OWN_EVENT)

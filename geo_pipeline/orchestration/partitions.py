@@ -20,8 +20,6 @@ ALL = "all"
 ROUTER_QUERIES = "router_queries"
 REFERENCE_PER_QUERY_SHARD = 32
 """A query set that is drawn from the photographs themselves has one shard for so many reference shards."""
-SHARD, VARIANT = "shard", "variant"
-"""Dimensions of an asset with a partition for every shard of every variant."""
 
 
 @dataclass(frozen=True)
@@ -146,28 +144,33 @@ def shards_of_benchmark(scope: Scope, key: str) -> tuple[str, ...]:
 
 
 def variant_key(variant: str, shard: str) -> str:
-    """The key of one shard of one variant, as Dagster writes keys of two dimensions."""
-    return str(dg.MultiPartitionKey({SHARD: shard, VARIANT: variant}))
+    """The key of one shard of one variant.
+
+    Plain keys, not Dagster's two dimensions: its mapping to one dimension needs a parent with exactly the shards of
+    that dimension, and photographs have more shards than the benchmarks' ones that variants answer.
+    """
+    return f"{variant}/{shard}"
+
+
+def variant_and_shard(key: str) -> tuple[str, str]:
+    """The inverse of `variant_key`."""
+    variant, _, shard = key.partition("/")
+    return variant, shard
 
 
 def shard_part(scope: Scope, key: str) -> tuple[str, ...]:
-    """The shard of a key of two dimensions."""
-    return (key.partition("|")[0],)
+    """The shard of a variant's key."""
+    return (variant_and_shard(key)[1],)
 
 
 def variant_part(scope: Scope, key: str) -> tuple[str, ...]:
-    """The variant of a key of two dimensions."""
-    return (key.partition("|")[2],)
+    """The variant of a variant's key."""
+    return (variant_and_shard(key)[0],)
 
 
-def partitions_definition(keys: tuple[str, ...]) -> dg.PartitionsDefinition:
-    """Keys as Dagster partitions; keys of two dimensions, all pairs, as such."""
-    if not any("|" in key for key in keys):
-        return dg.StaticPartitionsDefinition(list(keys))
-    shards, variants = (list(dict.fromkeys(key.split("|")[at] for key in keys)) for at in (0, 1))
-    return dg.MultiPartitionsDefinition(
-        {SHARD: dg.StaticPartitionsDefinition(shards), VARIANT: dg.StaticPartitionsDefinition(variants)}
-    )
+def partitions_definition(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:
+    """Keys as Dagster partitions."""
+    return dg.StaticPartitionsDefinition(list(keys))
 
 
 def partition_mapping(
@@ -176,11 +179,6 @@ def partition_mapping(
     """The Dagster mapping for "key reads these parent keys", when both sides are partitioned."""
     if all(parents == {key} for key, parents in reads.items()) and set(keys) <= set(parent_keys):
         return dg.IdentityPartitionMapping()
-    for dimension, part in ((SHARD, 0), (VARIANT, 2)):
-        if any("|" in key for key in keys) and all(reads.get(k, set()) <= {k.partition("|")[part]} for k in keys):
-            return dg.MultiToSingleDimensionPartitionMapping(dimension)
-    if any("|" in key for key in (*parent_keys, *keys)):
-        return dg.AllPartitionMapping()
     children: dict[str, set[str]] = {}
     for key, parents in reads.items():
         for parent in parents:
@@ -189,8 +187,8 @@ def partition_mapping(
 
 
 def range_tags(keys: list[str]) -> dict[str, str]:
-    """The tags of a run over a range that holds these keys; of two dimensions, the smallest rectangle (Dagster's way).
+    """The tags of a run over the range that holds these keys.
 
-    The range may hold more: the run is told which are wanted (`launchpad.Launch.only`).
+    It may hold more: the run is told which are wanted (`launchpad.Launch.only`).
     """
     return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}

@@ -17,5 +17,8 @@ class Progress:
     def message(self, asset: Asset, line: str) -> None:
         """One line, such as an epoch's loss."""
 
+    def note(self, line: str) -> None:
+        """Something that the reader has to know: a dead run that was closed, a wait."""
+
     def asset_ends(self, asset: Asset, seconds: float) -> None:
         """An asset was executed."""

@@ -120,14 +120,19 @@ class Asset:
         if self.declared.counted_of is None and self.declared.settings_of is None:
             return self.code_version
         if key not in self._versions:
-            counted = (*self._common_code, *self._own_code(key))
-            self._versions[key] = code_version(counted, (self._settings, self._own_settings(key)), self._tables)
+            self._versions[key] = code_version(
+                self.counted_for(key), (self._settings, self._own_settings(key)), self._tables
+            )
         return self._versions[key]
 
     @property
     def counted(self) -> Counted:
         """Every function and class that its code version begins with."""
         return (*self._common_code, *(each for key in self.keys for each in self._own_code(key)))
+
+    def counted_for(self, key: str) -> Counted:
+        """Those of one key."""
+        return (*self._common_code, *self._own_code(key))
 
     @property
     def source(self) -> tuple[str, int]:

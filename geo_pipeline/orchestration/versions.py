@@ -37,8 +37,10 @@ DECIDES_NO_BYTES = {
     "methods.registry": "which methods there are; an asset that counts them has their names in its settings",
     "baselines.registry": "which baselines there are; the class of the one that is trained counts where it stands",
     "earth.parallel": "how rows are shared among threads; results do not depend on it (tested)",
-    "geosurge.curve_page": "a page beside the checkpoint, which is no part of its content",
-    "geosurge.event_log": "event files beside the checkpoint, which are no part of its content",
+    "training.curve_page": "a page beside the checkpoint, which is no part of its content",
+    "training.event_log": "event files beside the checkpoint, which are no part of its content",
+    "training.logger": "what may listen to a training",
+    "training.loggers": "which listeners a training has",
 }
 """Modules and packages that assets reach and whose code does not count, each with the reason."""
 

@@ -3,6 +3,7 @@
 Turning choices into a profile belongs to `named`.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -16,6 +17,8 @@ from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sources import absolute_place
 
 REMEMBERED = "profile.json"
+_DIGEST = "digest"
+_RESULTS = ("tables", "checkpoints", "manifests")
 BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
 _SOURCE = ("images", "metadata", "format", "benchmarks")
 
@@ -83,6 +86,7 @@ class Choices:
         said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "benchmarks"}
         known = {name: value for name, value in said.items() if value not in (None, "")}
         known |= {"benchmarks": [vars(each) for each in self.benchmarks]} if self.benchmarks else {}
+        known[_DIGEST] = _digest(known)
         beside = home / f".{REMEMBERED}.{os.getpid()}.part"
         beside.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         beside.replace(home / REMEMBERED)
@@ -95,6 +99,8 @@ def remembered_choices(home: Path) -> Choices | None:
         return None
     try:
         known: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        if known.pop(_DIGEST, None) not in (None, _digest(known)):
+            raise ValueError("its content is not what was written")
         benchmarks = tuple(BenchmarkFiles(**each) for each in known.pop("benchmarks", ())) or None
         baselines = known.pop("baselines", None)
         named = None if baselines is None else tuple(str(name) for name in baselines)
@@ -104,6 +110,21 @@ def remembered_choices(home: Path) -> Choices | None:
             f"found {place} damaged ({error}), expected what `geo-pipeline run` wrote; delete it and run again with "
             "all options"
         ) from error
+
+
+def _digest(known: Mapping[str, Any]) -> str:
+    """A hash of what stands in the note; the folders that it names are not looked into."""
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def refuse_lost_choices(home: Path) -> None:
+    """Raise ProfileError for a home that holds results and has lost the note of what they were made with."""
+    if not (home / REMEMBERED).is_file() and any((home / name).is_dir() for name in _RESULTS):
+        raise ProfileError(
+            f"found {home} with tables and without {REMEMBERED}, which says what they were made with; run again with "
+            "all options of its first run, --profile included (another profile would overwrite them), or choose "
+            "another --home"
+        )
 
 
 def choices_of_environment(environment: Mapping[str, str]) -> Choices:

@@ -15,6 +15,7 @@ from geo_pipeline.profiles.choices import (
     BenchmarkFiles,
     Choices,
     choices_of_environment,
+    refuse_lost_choices,
     remembered_choices,
 )
 from geo_pipeline.profiles.paper import paper
@@ -66,9 +67,12 @@ def settled(given: Choices, home: Path) -> Choices:
     """The given choices with what the home remembers, and with a number of shards that stays.
 
     Where the number of shards follows from the photographs, these are counted at the first run of the home; later
-    runs keep the number, so that photographs that are added never move others to another shard.
+    runs keep the number, so that photographs that are added never move others to another shard. Raises ProfileError
+    when no profile is given and the home has lost its own.
     """
     remembered = remembered_choices(home)
+    if remembered is None and given.profile is None:
+        refuse_lost_choices(home)
     choices = given if remembered is None else given.after(remembered)
     if choices.profile == "photos" and choices.shards is None and choices.images:
         spec = files_spec(choices.images, choices.metadata or None, _kind(choices))
@@ -84,6 +88,7 @@ def remembered_profile(home: Path) -> Profile:
     """
     known = remembered_choices(home)
     if known is None:
+        refuse_lost_choices(home)
         raise ProfileError(
             f"found no {REMEMBERED} in {home}, expected a home that a run has filled: `geo-pipeline run`"
         )

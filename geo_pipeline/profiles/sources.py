@@ -72,7 +72,7 @@ class PlanetSpec:
 class FilesSpec:
     """Photographs in files: a folder, one container or a pattern; absolute local paths or fsspec URLs.
 
-    `metadata` is a CSV or Parquet file; `kind` says how the files are to be read, None to tell it from their names;
+    `metadata` is CSV, Parquet or JSON; `kind` says how the files are to be read, None to tell it from their names;
     `metadata_format` is the published layout of the metadata, None to tell it from the file. `named` is the option by
     which a user gave the files, for messages.
     """

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-THRESHOLDS_KM: tuple[float, ...] = (1.0, 25.0, 200.0, 750.0, 2500.0)
-"""Street, city, region, country, continent: those of all tables of both papers (the text of GeoSURGE has a slip)."""
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 
 _BLOCK = 64  # bootstrap replicates held in memory at once
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from geo_pipeline.contracts.frames import naming_damaged_files
 from geo_pipeline.earth.distance import DistanceKind
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.scoring.examples import ChosenExamples, Example, Photograph, choose_examples, nearest_references
@@ -18,6 +19,11 @@ from geo_pipeline.scoring.examples import ChosenExamples, Example, Photograph, c
 PER_BENCHMARK = 4
 """Successes, and as many failures, that are shown of each benchmark."""
 METHOD = "geosurge"
+COORDINATES, IMAGE, MAP = (
+    ("image_id", "lat_deg", "lon_deg"),
+    ("image_id", "jpeg", "credit"),
+    ("image_id", "class_map_png"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ def report_examples(
 ) -> tuple[Example, ...]:
     """The examples of every benchmark; none where there are no reference images.
 
-    judged: the table of that name. queries: the files of each benchmark's shards.
+    judged: the table of that name. queries: the files of each benchmark's shards. Raises DamagedTableError for a file
+    that cannot be read.
     """
     gallery = _references(references, hierarchy)
     found: list[Example] = []
@@ -57,11 +64,9 @@ def report_examples(
 
 
 def _references(files: Sequence[ShardFiles], hierarchy: Hierarchy) -> References:
-    parts = [
-        pl.scan_parquet(each.images).select("image_id", "lat_deg", "lon_deg", shard=pl.lit(at))
-        for at, each in enumerate(files)
-    ]
-    rows = pl.concat(parts).collect()
+    parts = [pl.scan_parquet(each.images).select(*COORDINATES, shard=pl.lit(at)) for at, each in enumerate(files)]
+    with naming_damaged_files(([each.images for each in files], COORDINATES)):
+        rows = pl.concat(parts).collect()
     return References(files, rows, hierarchy.assign(rows["lat_deg"].to_numpy(), rows["lon_deg"].to_numpy())[:, -1])
 
 
@@ -113,8 +118,10 @@ def _of_benchmark(
 
 def _photographs(files: Sequence[ShardFiles], ids: Sequence[str]) -> dict[str, Photograph]:
     """Some images as they are shown, by id."""
+    images_in, maps_in = [each.images for each in files], [each.segmentations for each in files]
     wanted = pl.col("image_id").is_in(ids)
-    images = pl.scan_parquet([each.images for each in files]).filter(wanted).select("image_id", "jpeg", "credit")
-    maps = pl.scan_parquet([each.segmentations for each in files]).filter(wanted).select("image_id", "class_map_png")
-    rows = images.join(maps, on="image_id").collect().select("image_id", "jpeg", "class_map_png", "credit")
+    images = pl.scan_parquet(images_in).filter(wanted).select(IMAGE)
+    maps = pl.scan_parquet(maps_in).filter(wanted).select(MAP)
+    with naming_damaged_files((images_in, IMAGE), (maps_in, MAP)):
+        rows = images.join(maps, on="image_id").collect().select("image_id", "jpeg", "class_map_png", "credit")
     return {row[0]: Photograph(*row) for row in rows.iter_rows()}

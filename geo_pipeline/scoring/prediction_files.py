@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 
 from geo_pipeline.earth.distance import DistanceKind, errors_km
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 from geo_pipeline.imagery.metadata.layout import ALIASES, ColumnsError, MetadataFormat
 from geo_pipeline.imagery.metadata.read import metadata_notes, read_metadata
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, Score, ScoreError, score_errors
+from geo_pipeline.scoring.accuracy import Score, ScoreError, score_errors
 
 PREDICTION_KEYS = ("predictions.image_id", "predictions.lat_deg", "predictions.lon_deg")
 TRUTH_KEYS = ("truth.image_id", "truth.lat_deg", "truth.lon_deg", "truth.author")

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, ScoreError
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
+from geo_pipeline.scoring.accuracy import ScoreError
 
 PARADIGMS = ("retrieval", "generation")
 ORACLE = "oracle"

@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from geo_pipeline.sample_world.weights import weights_dir
 from geo_pipeline.segmentation.config import SegmentationConfig
+from geo_pipeline.training.device import pick_device
 
 
 class SegmentationModelError(RuntimeError):
@@ -32,16 +33,12 @@ class SegmentationModelError(RuntimeError):
 class Segmenter:
     """Loads the network once.
 
-    `device` None takes CUDA where there is one; `threads` sets torch's CPU threads, None leaves them.
+    `device` None takes CUDA where there is one.
     """
 
-    def __init__(
-        self, config: SegmentationConfig | None = None, device: str | None = None, threads: int | None = None
-    ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
+    def __init__(self, config: SegmentationConfig | None = None, device: str | None = None) -> None:
         self.config = config or SegmentationConfig()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         source, revision = _source(self.config)
         self.model = _load_model(source, revision, self.config).to(self.device, torch.float32).eval()
         self.processor = _load_processor(source, revision, self.config, self.model.config.task_seq_len)

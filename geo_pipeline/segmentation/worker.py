@@ -25,10 +25,8 @@ class DecodedImages:
 class SegmentationWorker:
     """Loads OneFormer once, then maps tables; arguments are plain values, so that they travel to other processes."""
 
-    def __init__(
-        self, config: SegmentationConfig | None = None, device: str | None = None, threads: int | None = None
-    ) -> None:
-        self.segmenter = Segmenter(config, device, threads)
+    def __init__(self, config: SegmentationConfig | None = None, device: str | None = None) -> None:
+        self.segmenter = Segmenter(config, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """A table with image_id and jpeg to one with image_id, class_map_png, width, height.

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.baseline import NoCellsError
 from geo_pipeline.baselines.worker import BaselinePredictor
-from geo_pipeline.geosurge.checkpoint import CheckpointError
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.vision import load_tower
+from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 from geo_pipeline_tests.geosurge import tiny_geosurge
 

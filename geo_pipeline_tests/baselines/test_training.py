@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from geo_pipeline.baselines.planet import PlaNet
 from geo_pipeline.baselines.training import train
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.geosurge.checkpoint import CheckpointError
-from geo_pipeline.geosurge.training import NothingToTrainError, TrainingDivergedError
+from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
+from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
@@ -49,6 +49,8 @@ def test_training_learns_and_reports(undisturbed):
     assert result.metrics["holdout_images"] == 6
     assert result.metrics["best_epoch"] == int(np.argmin([facts["holdout_loss"] for facts in reports]))
     assert (folder / "last" / "state.safetensors").is_file()
+    assert len(list((folder / "tensorboard").iterdir())) == 1
+    assert "Training of the baseline isns" in (folder / "curves.html").read_text(encoding="utf-8")
 
 
 def test_only_the_last_block_of_the_tower_has_changed(undisturbed, world):
@@ -126,7 +128,9 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(world, tmp_path):
 
 def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(world, tmp_path):
     """One step an epoch: the loss of the batch was finite, the weights after it are not."""
-    with pytest.raises(TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower training\.lr"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower the learning rate"
+    ):
         world.train(tiny_baselines.config(world.clip, "planet", lr=1e30, batch=34), tmp_path)
     assert not (tmp_path / "card.json").exists()
     assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
@@ -157,6 +161,7 @@ def test_half_precision_and_crops_train(world, tmp_path):
 
 def test_several_workers_are_refused(world, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(NothingToTrainError, match="Found 2 workers; expected one"):
         world.train(tiny_baselines.config(world.clip, "planet"), tmp_path)

@@ -17,12 +17,12 @@ from geo_pipeline.baselines.config import (
     PlanetOptions,
     TranslocatorOptions,
 )
-from geo_pipeline.baselines.training import BaselineTrainer, train
+from geo_pipeline.baselines.training import train, train_on
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
-from geo_pipeline.geosurge.training import TrainingResult
 from geo_pipeline.geosurge.vision import load_tower
+from geo_pipeline.training.outcome import TrainingResult
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 # A town has ten photographs: its three finest cells hold two to five, which no network tells apart.
@@ -60,7 +60,7 @@ class World:
         pairs = tiny_geosurge.WatchedPairs(*files, config.vision, config.training, before)
         hierarchy = Hierarchy.from_table(pq.read_table(self.geocells))
         model = checkpoint.build(config, hierarchy, load_tower(config.vision))
-        return BaselineTrainer(model, pairs, out, report, torch.device("cpu")).run()
+        return train_on(pairs, model, out, report, torch.device("cpu"))
 
     def elsewhere(self, folder: Path, rows: list[int]) -> "World":
         """The same world, but that these images lie in no cell."""

@@ -1,4 +1,6 @@
 import os
+import pickle
+import threading
 import time
 from dataclasses import replace
 
@@ -11,21 +13,18 @@ from safetensors.torch import load_file
 from geo_pipeline.compute.compute import ComputeError
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.compute.ray import RayCompute
-from geo_pipeline.orchestration.stage import in_batches, mapped_shards
+from geo_pipeline.contracts.contract import ContractError
+from geo_pipeline.home.artifact import table
+from geo_pipeline.home.home import Home
 from geo_pipeline.profiles.resources import ComputeConfig
-from geo_pipeline_tests.compute.workers import loads
+from geo_pipeline_tests.compute import workers
+from geo_pipeline_tests.compute.workers import Plain, Watched, home_of_numbers, job_of, loads
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
-WORKERS = "geo_pipeline_tests.compute.workers"
-WORKER = f"{WORKERS}:PidWorker"
-LOOP = f"{WORKERS}:loop"
-CONFIG = ComputeConfig(batch_rows=3, actors=2, cpus=4, stall_s=120)
+CONFIG = ComputeConfig(actors=2, cpus=4, stall_s=120)
+SHARDS = {f"shard-{number}": list(range(10 * number, 10 * number + 10)) for number in range(6)} | {"empty": []}
 
 pytestmark = pytest.mark.xdist_group("one_ray")
-
-
-def numbers(count):
-    return list(in_batches(pa.table({"x": list(range(count))}), CONFIG.batch_rows))
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +35,14 @@ def on_ray():
 
 
 @pytest.fixture
-def patience(on_ray):
-    """Sets how long Ray may be silent, for one test."""
+def configured(on_ray):
+    """Sets parts of the configuration, for one test."""
 
-    def patient(stall_s):
-        on_ray.config = ComputeConfig(batch_rows=3, actors=2, cpus=4, stall_s=stall_s)
+    def configure(**settings):
+        on_ray.config = replace(CONFIG, **settings)
+        return on_ray
 
-    yield patient
+    yield configure
     on_ray.config = CONFIG
 
 
@@ -57,126 +57,209 @@ def gone(pid):
     return False
 
 
-def test_in_process_gives_one_result_per_batch_in_order(tmp_path):
-    results = list(InProcessCompute(CONFIG).map_batches(WORKER, {"folder": tmp_path}, numbers(8)))
-    assert [part.num_rows for part in results] == [3, 3, 2]
-    assert pa.concat_tables(results)["square"].to_pylist() == [value * value for value in range(8)]
-    assert loads(tmp_path) == {os.getpid(): 1}
+def watched(tmp_path, name, **more):
+    """A home of numbers and its job, whose worker notes what it does in a folder beside."""
+    notes = tmp_path / f"notes of {name}"
+    notes.mkdir()
+    home = home_of_numbers(tmp_path / name, SHARDS)
+    return home, job_of(home, SHARDS, workers.PidWorker, Watched(notes, **more)), notes
 
 
-def test_no_batches_need_no_worker_and_no_ray(tmp_path):
-    assert list(InProcessCompute(CONFIG).map_batches("nosuch.module:Worker", {}, [])) == []
-    assert list(RayCompute(CONFIG).map_batches("nosuch.module:Worker", {}, [])) == []
+def files(home):
+    root = home.root / "tables" / "training_curves"
+    return {path.name: path.read_bytes() for path in root.rglob("*.parquet")}
 
 
-def test_each_worker_loads_once_however_many_shards_and_one_that_is_killed_is_replaced(on_ray, tmp_path):
-    for name in ("ray", "here"):
-        (tmp_path / name).mkdir()
-    kwargs = {"folder": tmp_path / "ray", "deadly": 5, "pause_s": 0.1}
-    shards = {f"shard-{number}": pa.table({"x": list(range(20 * number, 20 * number + 20))}) for number in range(6)}
-    found = dict(mapped_shards(None, list(shards), shards.__getitem__, WORKER, kwargs, on_ray))
-    assert set(loads(tmp_path / "ray").values()) == {1}
-    assert len(loads(tmp_path / "ray")) == 3, "two actors, and one in the place of the killed one"
-    assert os.getpid() not in loads(tmp_path / "ray")
-    twin = InProcessCompute(CONFIG)
-    here = dict(mapped_shards(None, list(shards), shards.__getitem__, WORKER, {"folder": tmp_path / "here"}, twin))
-    assert {key: [part.to_pydict() for part in parts] for key, parts in found.items()} == {
-        key: [part.to_pydict() for part in parts] for key, parts in here.items()
-    }
-    assert [part.schema for part in found["shard-0"]] == [part.schema for part in here["shard-0"]]
-    assert all(gone(pid) for pid in loads(tmp_path / "ray")), "the pool ends with its call"
+def test_shards_are_read_and_written_where_the_worker_runs_and_only_numbers_come_back(tmp_path):
+    home, job, notes = watched(tmp_path, "here")
+    found = list(InProcessCompute(CONFIG).map_shards(job, list(SHARDS)))
+    assert found == [(key, {"rows": len(values)}) for key, values in SHARDS.items()]
+    assert home.read_table("training_curves", "shard-1")["loss"].to_pylist() == [value**2 for value in range(10, 20)]
+    assert home.stored(table("training_curves", "empty")).rows == 0
+    assert (notes / f"done-{os.getpid()}").read_text().split() == ["3", "3", "3", "1"] * 6, "batches of three"
+    assert loads(notes) == {os.getpid(): 1}
 
 
-def test_a_batch_at_which_every_worker_dies_is_given_up_in_one_clear_sentence(on_ray, tmp_path):
-    results = on_ray.map_batches(WORKER, {"folder": tmp_path, "deadly": 4, "deaths": 99}, numbers(9))
-    with pytest.raises(ComputeError, match=r"PidWorker died 3 times at the same batch.*run again") as raised:
-        list(results)
+def test_no_shards_need_no_worker_and_no_ray():
+    job = Plain(None)
+    assert list(InProcessCompute(CONFIG).map_shards(job, [])) == []
+    assert list(RayCompute(CONFIG).map_shards(job, [])) == []
+
+
+def test_a_worker_that_prepares_gives_the_same_as_one_that_is_called(tmp_path):
+    seen = []
+
+    class Halves:
+        def prepare(self, rows):
+            seen.append((threading.current_thread().name, rows.num_rows))
+            return workers.values_of(rows)
+
+        def compute(self, prepared):
+            return workers.curves([value**2 for value in prepared])
+
+    home, job, _ = watched(tmp_path, "plain")
+    list(InProcessCompute(CONFIG).map_shards(job, list(SHARDS)))
+    ahead = home_of_numbers(tmp_path / "ahead", SHARDS)
+    list(InProcessCompute(CONFIG).map_shards(job_of(ahead, SHARDS, Halves), list(SHARDS)))
+    assert files(ahead) == files(home)
+    assert all(name.startswith("prepare") for name, _ in seen)
+    assert sum(rows for _, rows in seen) == 60
+
+
+def test_a_failure_in_preparing_is_the_failure_of_the_shard(tmp_path):
+    class Failing:
+        def prepare(self, rows):
+            raise OSError("the photographs are gone")
+
+        def compute(self, prepared):
+            return prepared
+
+    home = home_of_numbers(tmp_path / "home", SHARDS)
+    with pytest.raises(OSError, match="the photographs are gone"):
+        list(InProcessCompute(CONFIG).map_shards(job_of(home, SHARDS, Failing), list(SHARDS)))
+    assert files(home) == {}
+
+
+def test_ray_writes_the_same_bytes_each_worker_loads_once_and_one_that_is_killed_is_replaced(on_ray, tmp_path):
+    here, job, _ = watched(tmp_path, "here")
+    list(InProcessCompute(CONFIG).map_shards(job, list(SHARDS)))
+    there, job, notes = watched(tmp_path, "there", deadly=15, pause_s=0.05)
+    assert dict(on_ray.map_shards(job, list(SHARDS))) == {key: {"rows": len(SHARDS[key])} for key in SHARDS}
+    assert files(there) == files(here)
+    assert set(loads(notes).values()) == {1}
+    assert len(list(notes.glob("killed-*"))) == 1
+    assert 2 <= len(loads(notes)) <= 3, "two processes, and one in the place of the killed one if it came in time"
+    assert os.getpid() not in loads(notes)
+    assert all(gone(pid) for pid in loads(notes)), "the processes end with the call"
+    assert not list(there.root.rglob("*.part"))
+
+
+def test_a_shard_at_which_every_worker_dies_is_named_and_the_others_are_kept(on_ray, tmp_path):
+    home, job, notes = watched(tmp_path, "home", deadly=35, deaths=99)
+    with pytest.raises(ComputeError, match=r"PidWorker died 3 times at shard shard-3, .*run again") as raised:
+        list(on_ray.map_shards(job, list(SHARDS)))
     assert "\n" not in str(raised.value)
-    assert 3 <= len(list(tmp_path.glob("killed-*"))) <= 5, "a result that was lost on its way may be blamed first"
+    assert len(list(notes.glob("killed-*"))) == 3
+    assert {"shard-0.parquet", "shard-1.parquet", "shard-2.parquet"} <= set(files(home))
+    assert "shard-3.parquet" not in files(home)
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "words"),
-    [({}, "Refusing failed: ValueError: seven is not allowed"), ({"at_once": True}, "FileNotFoundError: no weights")],
+    ("worker", "words"),
+    [
+        (workers.Refusing, "Refusing failed at shard shard-0: ValueError: seven is not allowed; finished shards"),
+        (workers.Untravelled, "Untravelled failed at shard shard-.: .*UntravelledError: seven and eight; finished"),
+        (workers.Unmade, "Unmade failed at shard shard-.: FileNotFoundError: no weights here; finished shards"),
+    ],
 )
-def test_an_error_of_the_worker_is_told_with_its_cause_and_without_rays_traceback(on_ray, tmp_path, kwargs, words):
+def test_an_error_of_the_worker_is_told_with_shard_and_cause_and_without_rays_traceback(
+    on_ray, tmp_path, worker, words
+):
+    job = job_of(home_of_numbers(tmp_path / "home", SHARDS), SHARDS, worker)
     with pytest.raises(ComputeError, match=words) as raised:
-        list(on_ray.map_batches(f"{WORKERS}:Refusing", {"folder": tmp_path, **kwargs}, numbers(9)))
+        list(on_ray.map_shards(job, list(SHARDS)))
     assert "ray" not in str(raised.value)
 
 
-def test_silence_becomes_an_error(on_ray, patience, tmp_path):
-    patience(4.0)
-    with pytest.raises(ComputeError, match=r"no result of .*Silent for 4 s"):
-        list(on_ray.map_batches(f"{WORKERS}:Silent", {"folder": tmp_path}, numbers(2)))
-    assert (tmp_path / "asked").exists()
+def no_steps(rows, parts):
+    """Curves that break their contract."""
+    whole = pa.concat_tables(parts)
+    return {"training_curves": whole.set_column(0, "step", pa.array([-1] * whole.num_rows, pa.int64()))}
+
+
+def test_what_breaks_a_contract_is_the_cause_of_the_error(on_ray, tmp_path):
+    job = job_of(home_of_numbers(tmp_path / "home", SHARDS), SHARDS, workers.PidWorker, Watched(tmp_path))
+    job = replace(job, finish=no_steps)
+    with pytest.raises(ContractError):
+        list(InProcessCompute(CONFIG).map_shards(job, ["shard-1"]))
+    with pytest.raises(ComputeError, match="shard-1: ContractError") as raised:
+        list(on_ray.map_shards(job, ["shard-1"]))
+    assert isinstance(raised.value.__cause__, ContractError)
+
+
+def test_silence_becomes_an_error(configured, tmp_path):
+    job = job_of(home_of_numbers(tmp_path / "home", SHARDS), SHARDS, workers.Silent)
+    with pytest.raises(ComputeError, match=r"no result of Silent for 4 s.*2 of 2 workers answer.*the work hangs"):
+        list(configured(stall_s=4.0).map_shards(job, list(SHARDS)))
+
+
+def test_a_long_shard_whose_batches_come_is_no_silence(configured, tmp_path):
+    _, job, _ = watched(tmp_path, "home", pause_s=2.0)
+    found = dict(configured(stall_s=5.0).map_shards(job, ["shard-0", "shard-1"]))
+    assert found == {"shard-0": {"rows": 10}, "shard-1": {"rows": 10}}
+
+
+def test_resources_that_no_node_has_are_named(configured, tmp_path):
+    _, job, _ = watched(tmp_path, "home")
+    with pytest.raises(ComputeError, match=r"no worker answers; each asks CPU 0.25, GPU 1, .*GPU 0 free of 0"):
+        list(configured(stall_s=3.0, gpus_per_worker=1.0).map_shards(job, list(SHARDS)))
 
 
 def test_who_stops_reading_ends_the_work(on_ray, tmp_path):
-    taken = []
-
-    def endless():
-        for number in range(10_000):
-            taken.append(number)
-            yield pa.table({"x": [number]})
-
-    results = on_ray.map_batches(WORKER, {"folder": tmp_path}, endless())
-    assert next(results)["x"].to_pylist() == [0]
+    home, job, notes = watched(tmp_path, "home", pause_s=0.2)
+    results = on_ray.map_shards(job, list(SHARDS))
+    next(results)
     results.close()
-    assert all(gone(pid) for pid in loads(tmp_path))
-    assert len(taken) <= 10, "only what is in flight was read"
+    assert all(gone(pid) for pid in loads(notes))
+    assert len(files(home)) < len(SHARDS)
 
 
-def test_training_gives_the_same_on_ray_as_here(on_ray, tmp_path):
-    reports = []
-    (tmp_path / "train").mkdir()
-    trained = on_ray.train(LOOP, {"start": 4.0, "out_dir": tmp_path / "train" / "net"}, reports.append)
-    assert (trained.metrics, reports) == ({"best": 2.0}, [{"epoch": 0, "loss": 4.0}, {"epoch": 1, "loss": 2.0}])
-    twin = InProcessCompute(CONFIG).train(LOOP, {"start": 4.0, "out_dir": tmp_path / "twin"}, reports.append)
-    assert twin.curves == trained.curves
-    assert (tmp_path / "train" / "net" / "weights").read_bytes() == (tmp_path / "twin" / "weights").read_bytes()
+def test_a_home_that_travels_leaves_behind_what_its_process_knows_of_the_files(tmp_path):
+    home = home_of_numbers(tmp_path / "home", SHARDS)
+    small = len(pickle.dumps(Home(tmp_path / "home")))
+    assert all(home.version(table("features", key)) for key in SHARDS)
+    assert len(pickle.dumps(home)) == small
+    assert pickle.loads(pickle.dumps(home)).read_table("features", "shard-0").num_rows == 10
+
+
+def test_training_gives_the_same_on_ray_as_here_and_an_epoch_is_heard_of_while_it_goes_on(on_ray, tmp_path):
+    trained, reports = {}, {}
+    for name, compute in (("ray", on_ray), ("twin", InProcessCompute(CONFIG))):
+        rows, heard = reports.setdefault(name, []), tmp_path / f"heard {name}"
+
+        def hear(row, rows=rows, heard=heard):
+            assert threading.current_thread() is threading.main_thread()
+            rows.append(row)
+            heard.touch()
+
+        kwargs = {"start": 4.0, "out_dir": tmp_path / name / "net", "heard": heard}
+        trained[name] = compute.train(workers.loop, kwargs, hear)
+    assert reports["ray"] == reports["twin"] == [{"epoch": 0, "loss": 4.0}, {"epoch": 1, "loss": 2.0}]
+    assert trained["ray"] == trained["twin"]
+    assert trained["ray"].metrics == {"best": 2.0}
+    assert (tmp_path / "ray" / "net" / "weights").read_bytes() == (tmp_path / "twin" / "net" / "weights").read_bytes()
+    assert [path.name for path in (tmp_path / "ray").iterdir()] == ["net"], "nothing of Ray Train's is left"
 
 
 def test_what_a_training_refuses_is_told_at_once_and_not_tried_again(on_ray, tmp_path):
     with pytest.raises(ComputeError, match=r"^The loss is nan: lower the rate\.$"):
-        on_ray.train(f"{WORKERS}:refusing_loop", {"out_dir": tmp_path / "net"}, lambda row: None)
+        on_ray.train(workers.refusing_loop, {"out_dir": tmp_path / "net"}, lambda row: None)
     assert (tmp_path / "tries").read_text() == "1"
 
 
-@pytest.fixture
-def two_workers(on_ray):
-    """Training runs on two workers, for one test."""
-    on_ray.config = replace(CONFIG, train_workers=2)
-    yield on_ray
-    on_ray.config = CONFIG
+@pytest.mark.slow
+def test_a_training_that_fails_every_time_is_given_up_with_its_cause(on_ray, tmp_path):
+    with pytest.raises(ComputeError, match=r"the training ended with .*the disk is gone.*within 3 restarts"):
+        on_ray.train(workers.failing_loop, {"out_dir": tmp_path / "net"}, lambda row: None)
+    assert (tmp_path / "tries").read_text() == "1111"
 
 
 def epochs_trained(notes, rank):
     """The epochs of the batches that a rank trained on, one list per process, in the order in which they came."""
-    files = sorted(notes.glob(f"rank-{rank}-*"), key=lambda path: path.stat().st_ctime)
-    return [[int(epoch) for epoch in path.read_text().split()] for path in files]
+    found = sorted(notes.glob(f"rank-{rank}-*"), key=lambda path: path.stat().st_ctime)
+    return [[int(epoch) for epoch in path.read_text().split()] for path in found]
 
 
-def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_the_same_weights(two_workers, tmp_path):
+def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_the_same_weights(configured, tmp_path):
     """Nine batches in three epochs, a state after each; the second worker is killed ahead of the fifth batch."""
-    files = tiny_geosurge.write_tables(tmp_path)
     clip = tiny_geosurge.write_clip(tmp_path / "clip")
-    config = tiny_geosurge.config(clip, lanes=2, max_epochs=3, checkpoint_steps=1)
     ended = {}
     for name, deadly in (("undisturbed", None), ("killed", 4)):
         notes = tmp_path / f"notes of {name}"
         notes.mkdir()
-        kwargs = {
-            "images": [files[0]],
-            "segmentations": [files[1]],
-            "hierarchy_table": files[2],
-            "config": config,
-            "out_dir": tmp_path / name,
-            "notes": notes,
-            "deadly": deadly,
-        }
+        kwargs = workers.tiny_training(tmp_path, clip, notes, deadly=deadly, out_dir=tmp_path / name)
         reports = []
-        trained = two_workers.train(f"{WORKERS}:train_watched", kwargs, reports.append)
+        trained = configured(train_workers=2).train(workers.train_watched, kwargs, reports.append)
         ended[name] = trained, reports, load_file(tmp_path / name / "model.safetensors")
     assert (tmp_path / "notes of killed" / "killed").exists()
     assert epochs_trained(tmp_path / "notes of undisturbed", 1) == [[0, 0, 0, 1, 1, 1, 2, 2, 2]]
@@ -185,7 +268,8 @@ def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_th
         assert first[:4] == [0, 0, 0, 1]
         assert second == [1, 1, 2, 2, 2], "nothing that was finished is done again"
     (undisturbed, _, expected), (killed, reports, found) = ended["undisturbed"], ended["killed"]
-    assert [row["epoch"] for row in reports] == [1, 2]
+    assert [row["epoch"] for row in reports][-2:] == [1, 2]
+    assert len(reports) <= 3, "the first epoch is heard of once, or not where Ray Train had not fetched it at the kill"
     assert expected.keys() == found.keys()
     for tensor in expected:
         torch.testing.assert_close(found[tensor], expected[tensor], rtol=1e-4, atol=1e-6)

@@ -71,6 +71,16 @@ ROWS = {
         "locator": "a.jpg",
         "source_offset": 512,
     },
+    "judged": {
+        "benchmark": "planet",
+        "method": "retrieval",
+        "image_id": "a",
+        "truth_lat_deg": 1.0,
+        "truth_lon_deg": 2.0,
+        "lat_deg": 1.5,
+        "lon_deg": 2.5,
+        "error_km": 78.0,
+    },
     "leakage": {"set_name": "train", "other_set": "photos", "kind": "byte", "images": 0},
     "predictions": {
         "image_id": "a",
@@ -154,6 +164,15 @@ RULES = {
         {"jpeg": JPEG + b"Exif\0\0"},
         {"jpeg": JPEG + b"http://ns.adobe.com/xap/1.0/"},
         {"jpeg": JPEG[:3] + bytes(2039) + b"Exif\0\0"},
+    ],
+    ("judged", "failure_instead_of_coordinate"): [
+        {"failure": "why?"},
+        {"lat_deg": None, "lon_deg": None, "error_km": INF},
+    ],
+    ("judged", "error_follows_coordinate"): [
+        {"error_km": INF},
+        {"lat_deg": None, "failure": "why?"},
+        {"lon_deg": None, "failure": "why?"},
     ],
     ("predictions", "coordinate_is_whole"): [{"lon_deg": None}],
     ("predictions", "failure_instead_of_coordinate"): [{"failure": "why?"}, {"lat_deg": None, "lon_deg": None}],

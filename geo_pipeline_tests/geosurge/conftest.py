@@ -7,8 +7,9 @@ import pytest
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.training import TrainingResult, train
+from geo_pipeline.geosurge.training import train
 from geo_pipeline.geosurge.worker import FeatureWorker
+from geo_pipeline.training.outcome import TrainingResult
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
-from geo_pipeline.geosurge.checkpoint import CheckpointError, config_from_json
+from geo_pipeline.geosurge.checkpoint import config_from_json
 from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
 from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
 from geo_pipeline.geosurge.inference import CellPredictor
@@ -25,6 +25,7 @@ from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.step import TrainingStep
 from geo_pipeline.geosurge.training import train
 from geo_pipeline.geosurge.worker import FeatureWorker
+from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 TARGETS_BP = torch.tensor([[0, 0], [0, 0], [1, 2], [2, -1], [1, 3], [0, 5], [2, 5]])

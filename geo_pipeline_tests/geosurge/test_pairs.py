@@ -1,12 +1,15 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.pairs import PairError, TrainingPairs, decode_pair
 from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups
+from geo_pipeline.training.order import parts
 from geo_pipeline_tests.geosurge.tiny_geosurge import jpeg, png, write_tables
 
+CPU = torch.device("cpu")
 VISION = VisionConfig(model="sample:clip", pretrained=None, input_px=28, resize_px=32)
 
 
@@ -95,12 +98,14 @@ def test_batches_made_ahead_come_in_order_and_errors_come_through(tmp_path):
     images, segmentations, _ = write_tables(tmp_path)
     pairs = TrainingPairs([images], [segmentations], VISION, TrainingConfig(prefetch=2, random_crop=True))
     asked = [pairs.train_rows[start : start + 5] for start in range(0, 30, 5)]
-    for rows, (pixels_BCHW, maps_BHW) in zip(asked, pairs.prefetched(asked, 3), strict=True):
+    cut = [part for rows in asked for part in parts([rows], 0, None)]
+    for rows, (part, (pixels_BCHW, maps_BHW)) in zip(asked, pairs.prefetched(cut, 3, CPU), strict=True):
         expected = pairs.batch(rows, 3)
+        assert np.array_equal(part.rows_M, rows)
         assert (pixels_BCHW == expected[0]).all()
         assert (maps_BHW == expected[1]).all()
     with pytest.raises(IndexError):
-        list(pairs.prefetched([np.array([999])], 0))
+        list(pairs.prefetched(parts([np.array([999])], 0, None), 0, CPU))
 
 
 def test_a_map_of_another_size_is_refused_by_name(tmp_path):

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.geosurge.checkpoint import CheckpointError
-from geo_pipeline.geosurge.training import NothingToTrainError, TrainingDivergedError, train
+from geo_pipeline.geosurge.training import train
+from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
+from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
@@ -46,6 +47,8 @@ def test_training_learns_and_reports(trained):
     assert curves["split"].count("holdout") == 4
     assert curves["step"][-1] == 4 * 3
     np.testing.assert_allclose(curves["learning_rate"][-1], 3e-3 * 0.9**3)
+    assert len(list((trained.checkpoint / "tensorboard").iterdir())) == 1
+    assert "Training of GeoSURGE" in (trained.checkpoint / "curves.html").read_text(encoding="utf-8")
 
 
 def test_bfloat16_trains_and_differs_only_slightly(trained, tmp_path):
@@ -135,7 +138,9 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_batch(trained, tmp_path):
 
 def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(trained, tmp_path):
     """One step an epoch: the loss of the batch was finite, the weights after it are not."""
-    with pytest.raises(TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower training\.lr"):
+    with pytest.raises(
+        TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower the learning rate"
+    ):
         run(trained, tmp_path, lr=1e30, batch=34, max_epochs=1)
     assert not (tmp_path / "card.json").exists()
     assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame

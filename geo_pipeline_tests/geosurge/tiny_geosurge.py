@@ -20,7 +20,8 @@ from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 from geo_pipeline.geosurge.config import FusionConfig, GeoSurgeConfig, TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.pairs import TrainingPairs
-from geo_pipeline.geosurge.training import Trainer, TrainingResult
+from geo_pipeline.geosurge.training import train_on
+from geo_pipeline.training.outcome import TrainingResult
 
 TOWNS = ((48.9, 2.3), (40.4, -3.7), (35.7, 139.7), (-33.9, 151.2))
 SIDE = 32
@@ -113,8 +114,8 @@ class WatchedPairs(TrainingPairs):
         super().__init__(images, segmentations, vision, training)
         self.before = before
 
-    def prefetched(self, requests, epoch):
-        for found in super().prefetched(requests, epoch):
+    def prefetched(self, parts, epoch, device):
+        for found in super().prefetched(parts, epoch, device):
             if epoch is not None:
                 self.before(epoch)
             yield found
@@ -126,4 +127,4 @@ def train_watched(files: tuple[Path, Path, Path], config: GeoSurgeConfig, out: P
     images, segmentations, geocells = files
     pairs = WatchedPairs([images], [segmentations], config.vision, config.training, before)
     model = GeoSurge(config, Hierarchy.from_table(pq.read_table(geocells)))
-    return Trainer(model, pairs, out, report).run()
+    return train_on(pairs, model, out, report)

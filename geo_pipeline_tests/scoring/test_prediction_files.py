@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 from geo_pipeline.imagery.metadata.read import SwappedColumnsError
 from geo_pipeline.imagery.source import SourceError
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
-from geo_pipeline.scoring.accuracy import THRESHOLDS_KM
 from geo_pipeline.scoring.prediction_files import FileError, pair_files, score_files
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na_1@N00.jpg,ann,10,20\nb_2@N00.jpg,ann,-30,40\nc_3@N00.jpg,bob,50,-60\n"

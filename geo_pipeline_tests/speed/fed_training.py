@@ -14,7 +14,7 @@ from PIL import Image
 
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.pairs import TrainingPairs
-from geo_pipeline.geosurge.training import Trainer
+from geo_pipeline.geosurge.training import train_on
 
 DIFFERENT = 64
 """Pictures drawn; beyond so many they repeat, each with an id of its own, and are decoded again each time."""
@@ -82,7 +82,7 @@ def fed(model: GeoSurge, steps: int, folder: Path) -> dict[str, float]:
     images, maps = draw_files(folder, count, model.config.vision.resize_px)
     pairs = TrainingPairs([images], [maps], model.config.vision, model.config.training)
     reports: list[dict[str, Any]] = []
-    Trainer(model, pairs, folder / "checkpoint", reports.append).run()
+    train_on(pairs, model, folder / "checkpoint", reports.append)
     last = reports[-1]
     return {
         "images_per_s": float(last["images_per_second"]),

@@ -14,29 +14,13 @@ import pyarrow.compute as pc
 
 from geo_pipeline.imagery.containers.entries import Entry, Reader
 from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, write_kept
+from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.files import Files, FoundFile
 
 INDEX_VERSION = 2
 """Raised when readers come to list containers otherwise, so that kept indexes are made anew."""
-INDEX = pa.schema(
-    [
-        ("name", pa.string()),
-        ("offset", pa.int64()),
-        ("length", pa.int64()),
-        ("digest", pa.string()),
-        ("first_bytes_kind", pa.string()),
-        ("problem", pa.string()),
-        ("detail", pa.string()),
-        ("image_id", pa.string()),
-        ("author", pa.string()),
-        ("lat_deg", pa.float64()),
-        ("lon_deg", pa.float64()),
-        ("credit", pa.string()),
-        ("set_name", pa.string()),
-        ("block", pa.int64()),
-    ]
-)
+INDEX = schema(Entry._fields, offset=pa.int64(), length=pa.int64(), digest=pa.string(), block=pa.int64())
 """The entries of one container as a table: the fields of `Entry`."""
 _ROWS = 65_536
 

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from geo_pipeline.imagery.containers.inline_values import degrees_of, text_of
 from geo_pipeline.imagery.metadata.read import ALIASES
+from geo_pipeline.imagery.photograph import DESCRIBED, DESCRIBED_TEXTS
 from geo_pipeline.imagery.source import SourceError
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "photo", "picture", "image_bytes", "bytes", "data")
 """Names of the column with the photographs, in order of preference; letter case does not matter."""
-_BESIDE = ("path", "image_id", "lat_deg", "lon_deg", "author", "credit", "set_name")
 
 
 class WrongColumnsError(SourceError):
@@ -53,7 +53,8 @@ class ImageColumns:
             outer = values.get("path", [None] * len(inner))
             values["path"] = [text_of(path) or text_of(other) for path, other in zip(inner, outer, strict=True)]
         empty: list[Any] = [None] * batch.num_rows
-        return [_facts(*row) for row in zip(*(values.get(key, empty) for key in _BESIDE), strict=True)]
+        rows = zip(*(values.get(key, empty) for key in ("path", *DESCRIBED)), strict=True)
+        return [_facts(*row) for row in rows]
 
 
 def image_columns(schema: pa.Schema, name: str) -> ImageColumns:
@@ -105,20 +106,18 @@ def _values(column: pa.Array) -> list[Any]:
     return (column.cast(pa.large_binary()) if _is_text(column.type) else column).to_pylist()
 
 
-def _facts(
-    path: object, image_id: object, lat: object, lon: object, author: object, credit: object, set_name: object
-) -> dict[str, Any]:
-    lat_deg, lat_detail = degrees_of(lat, "latitude")
-    lon_deg, lon_detail = degrees_of(lon, "longitude")
+def _facts(path: object, *described: object) -> dict[str, Any]:
+    """Fields of an `Entry` from the values of one row, the path and those of DESCRIBED."""
+    values = dict(zip(DESCRIBED, described, strict=True))
+    lat_deg, lat_detail = degrees_of(values["lat_deg"], "latitude")
+    lon_deg, lon_detail = degrees_of(values["lon_deg"], "longitude")
+    texts = {name: text_of(values[name]) for name in DESCRIBED_TEXTS}
     return {
-        "name": text_of(path) or text_of(image_id),
+        "name": text_of(path) or texts["image_id"],
         "detail": "; ".join(part for part in (lat_detail, lon_detail) if part),
-        "image_id": text_of(image_id),
         "lat_deg": lat_deg,
         "lon_deg": lon_deg,
-        "author": text_of(author),
-        "credit": text_of(credit),
-        "set_name": text_of(set_name),
+        **texts,
     }
 
 

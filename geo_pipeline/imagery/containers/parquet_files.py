@@ -85,6 +85,10 @@ class _NotParquetError(ValueError):
         super().__init__(words)
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type["_NotParquetError"], tuple[str, str]]:
+        """Made again from its parts where a worker's error reaches the driver."""
+        return type(self), (self.problem, str(self))
+
 
 class _ImageTable:
     """An open Parquet file with its columns, and the number of the first row of each row group (and of the end)."""

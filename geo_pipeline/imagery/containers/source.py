@@ -33,7 +33,7 @@ READERS_AT_ONCE = 4
 class ContainerSource:
     """The photographs in the containers at `root` (a folder, one file or a pattern; local or an fsspec URL).
 
-    With `metadata` (a CSV or Parquet file, local or URL) its rows are the records; without, what stands beside each
+    With `metadata` (CSV, Parquet or JSON, local or a URL) its rows are the records; without, what stands beside each
     photograph in its container. `metadata_format` is a published layout of the metadata; None: tell it from the file.
     With `index` (a local folder) the entries of each container are kept there, so that only new and changed containers
     are read again; `kind` names the reader in it.

@@ -16,6 +16,7 @@ from geo_pipeline.imagery.containers.entries import Entry
 from geo_pipeline.imagery.containers.inline_values import degrees_of, text_of
 from geo_pipeline.imagery.containers.tar_members import Member, is_hidden, members
 from geo_pipeline.imagery.metadata.read import ALIASES
+from geo_pipeline.imagery.photograph import DESCRIBED, DESCRIBED_TEXTS
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
 
 LARGEST_SIDECAR = 1 << 20
@@ -23,8 +24,7 @@ MOST_IN_SAMPLE, MOST_BESIDE_BYTES = 1024, 32 << 20
 """Most photographs of one sample that are held until its sidecars are read, and most bytes of sidecars."""
 SIDECARS = ("json", "txt")
 _LOOKED_AT = 24
-_FIELDS = ("image_id", "author", "lat_deg", "lon_deg", "credit", "set_name")
-_BY_ALIAS = {alias: known for known in _FIELDS for alias in ALIASES[known]}
+_BY_ALIAS = {alias: known for known in DESCRIBED for alias in ALIASES[known]}
 _POINT = r"[-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _EITHER = r"[-+−]?(?:\d+[.,]?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIRS = (
@@ -140,14 +140,12 @@ class Sample:
         lon_deg, lon_words = degrees_of(values.get("lon_deg"), "longitude")
         if lat_deg is None and lon_deg is None:
             lat_deg, lon_deg = entry.lat_deg, entry.lon_deg
+        texts: dict[str, Any] = {known: text_of(values.get(known)) for known in DESCRIBED_TEXTS}
         return entry._replace(
             detail="; ".join(part for part in (entry.detail, *details, lat_words, lon_words) if part),
-            image_id=text_of(values.get("image_id")),
-            author=text_of(values.get("author")),
             lat_deg=lat_deg,
             lon_deg=lon_deg,
-            credit=text_of(values.get("credit")),
-            set_name=text_of(values.get("set_name")),
+            **texts,
         )
 
 

@@ -12,8 +12,10 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geo_pipeline.contracts.frames import arrow_table
+from geo_pipeline.contracts.frames import arrow_table, naming_damaged_files
 from geo_pipeline.imagery.duplicates.find import NEAR_BITS, DuplicateError, Duplicates, find_duplicates
+
+FINGERPRINTS = ("image_id", "set_name", "phash", "sha256")
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ class Fingerprints:
 
 
 def fingerprints(paths: Sequence[Path]) -> Fingerprints:
-    """Read the fingerprints of the images of some shards (Parquet files of the table `images`), at least one."""
-    rows = pl.scan_parquet(list(paths)).select("image_id", "set_name", "phash", "sha256").collect()
+    """Read the fingerprints of the images of some shards (Parquet files of the table `images`), at least one.
+
+    Raises DamagedTableError for a file that cannot be read.
+    """
+    with naming_damaged_files((paths, FINGERPRINTS)):
+        rows = pl.scan_parquet(list(paths)).select(FINGERPRINTS).collect()
     names = rows["set_name"].unique().sort()
     return Fingerprints(
         rows=rows.select("image_id", "set_name"),

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from geo_pipeline.imagery.metadata.csv_scan import COMMA_NUMBER, EMPTY, NUMBER, OTHER, number_kinds
 from geo_pipeline.imagery.metadata.csv_tables import CellBatch
 from geo_pipeline.imagery.metadata.layout import METADATA, MetadataFormat
+from geo_pipeline.imagery.photograph import DESCRIBED_TEXTS
 
 _LONGEST_SHOWN = 40
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -58,8 +59,7 @@ def table_of(cells: CellBatch, layout: MetadataFormat, width: int, headers: Mapp
     lat[ragged] = lon[ragged] = np.nan
     detail = _details(cells, width, headers, {"lat_deg": lat_kinds, "lon_deg": lon_kinds})
     columns: dict[str, pa.Array] = {
-        name: cells.texts.get(name, pa.nulls(rows, pa.string()))
-        for name in ("image_id", "path", "author", "credit", "set_name")
+        name: cells.texts.get(name, pa.nulls(rows, pa.string())) for name in ("path", *DESCRIBED_TEXTS)
     }
     columns["lat_deg"] = pa.array(lat, mask=(lat_kinds == EMPTY) & ~ragged)
     columns["lon_deg"] = pa.array(lon, mask=(lon_kinds == EMPTY) & ~ragged)

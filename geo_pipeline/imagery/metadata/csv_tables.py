@@ -208,7 +208,9 @@ def _pieces(file: BinaryIO, where: str) -> Iterator[bytes]:
     head = file.read(PIECE_BYTES)
     for start, name in _OTHER_FILES:
         if head.startswith(start):
-            raise SourceError(f"{where}: found a {name} file; expected CSV or Parquet. Unpack it or save it as CSV.")
+            raise SourceError(
+                f"{where}: found a {name} file; expected CSV, Parquet or JSON. Unpack it or save it as CSV."
+            )
     encoding = _wide_encoding(head)
     if encoding is None:
         yield head.removeprefix(codecs.BOM_UTF8)

@@ -11,28 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.imagery.metadata.names import AMBIGUOUS, UNMATCHED, Find, normal, steps_by_id, steps_by_path
+from geo_pipeline.imagery.photograph import DESCRIBED, schema
 from geo_pipeline.imagery.source import LISTING
 
-ENTRIES = pa.schema(
-    [
-        ("name", pa.string()),
-        ("locator", pa.string()),
-        ("stamp", pa.string()),
-        ("block", pa.string()),
-        ("first_bytes_kind", pa.string()),
-        ("problem", pa.string()),
-        ("detail", pa.string()),
-        ("image_id", pa.string()),
-        ("author", pa.string()),
-        ("lat_deg", pa.float64()),
-        ("lon_deg", pa.float64()),
-        ("credit", pa.string()),
-        ("set_name", pa.string()),
-    ]
-)
-"""What a source found, one row per photograph: `name` (a path with forward slashes, relative to the source or to its
-container), where it is read (`locator`, `stamp`, `block` as in LISTING), what is wrong with it already (`problem`,
-`detail`), and what is written beside it (`image_id` to `set_name`; null where nothing is)."""
+ENTRIES = schema(("name", "locator", "stamp", "block", "first_bytes_kind", "problem", "detail", *DESCRIBED))
+"""What a source found, one row per photograph: its name, where it is read, what is wrong with it already, and what is
+written beside it (null where nothing is)."""
 
 _PROBLEMS = pa.array([None, "ambiguous_file", "missing_file", "duplicate_file", "no_coordinate"])
 _WORDS = (

@@ -8,24 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import SourceError
-
-METADATA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("path", pa.string()),
-        ("lat_deg", pa.float64()),
-        ("lon_deg", pa.float64()),
-        ("author", pa.string()),
-        ("credit", pa.string()),
-        ("set_name", pa.string()),
-        ("detail", pa.string()),
-        ("line", pa.int64()),
-    ]
-)
-"""One row per row of the file. Texts are stripped, empty ones null. A coordinate whose cell is empty is null, one that
-cannot be read is NaN; `detail` (never null, mostly empty) says why. `line` is where the row begins, counted from 1 (in
-Parquet: the number of the row)."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "image_id": ("image_id", "img_id", "id", "photo_id"),
@@ -37,6 +21,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "set_name": ("set_name", "set", "benchmark"),
 }
 """Column names that are understood, in order of preference; letter case does not matter."""
+
+METADATA = schema((*ALIASES, "detail", "line"), line=pa.int64())
+"""One row per row of the file. Texts are stripped, empty ones null. A coordinate whose cell is empty is null, one that
+cannot be read is NaN; `detail` (never null, mostly empty) says why. `line` is where the row begins, counted from 1 (in
+Parquet: the number of the row)."""
 
 
 class ColumnsError(SourceError):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from geo_pipeline.imagery.metadata.cells import degrees, refined, shown
 from geo_pipeline.imagery.metadata.csv_scan import EMPTY, OTHER
 from geo_pipeline.imagery.metadata.layout import MetadataFormat, wanted_columns
+from geo_pipeline.imagery.photograph import DESCRIBED_TEXTS
 from geo_pipeline.imagery.source import SourceError
 
 BATCH_ROWS = 262_144
@@ -45,7 +46,7 @@ def _table(batch: pa.RecordBatch, headers: dict[str, str], layout: MetadataForma
     rows = batch.num_rows
     columns: dict[str, pa.Array] = {
         name: text_of(batch.column(headers[name])) if name in headers else pa.nulls(rows, pa.string())
-        for name in ("image_id", "path", "author", "credit", "set_name")
+        for name in ("path", *DESCRIBED_TEXTS)
     }
     words = [""] * rows
     for name in ("lat_deg", "lon_deg"):

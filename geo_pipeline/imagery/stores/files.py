@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 
 IMAGE_SUFFIXES = tuple(
@@ -35,8 +36,6 @@ PROBLEMS = {
     "unreadable_name": "The file's name is not UTF-8. Rename it.",
 }
 """Why a file that was found is not read: the machine word and what it says to a person."""
-FOUND = pa.schema([("name", pa.string()), ("size", pa.int64()), ("identity", pa.string()), ("problem", pa.string())])
-"""Files as a table; `problem` is a word of PROBLEMS or null."""
 LARGEST_READ = 16 << 20
 """Neighbouring ranges of one file are read together up to this many bytes."""
 LARGEST_GAP = 256 << 10
@@ -62,6 +61,10 @@ class FoundFile(NamedTuple):
     size: int
     identity: str
     problem: str | None = None
+
+
+FOUND = schema(FoundFile._fields, size=pa.int64(), identity=pa.string())
+"""Files as a table; `problem` is a word of PROBLEMS or null."""
 
 
 class Span(NamedTuple):

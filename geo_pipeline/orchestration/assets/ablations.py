@@ -17,6 +17,7 @@ from geo_pipeline.orchestration.partitions import (
     Scope,
     benchmark_shards,
     shard_part,
+    variant_and_shard,
     variant_key,
     variant_part,
     whole,
@@ -34,7 +35,7 @@ def variants(scope: Scope) -> tuple[str, ...]:
 
 def variant_shards(scope: Scope) -> tuple[str, ...]:
     """Every shard of a benchmark for every variant."""
-    return tuple(variant_key(variant, shard) for shard in benchmark_shards(scope) for variant in variants(scope))
+    return tuple(variant_key(variant, shard) for variant in variants(scope) for shard in benchmark_shards(scope))
 
 
 def nothing(scope: Scope) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ def geosurge_ablations(work: Work) -> None:
     partitions=variant_shards,
     everyday=nothing,
     reads={"geosurge_ablations": variant_part, "images": shard_part, "segmentations": shard_part},
-    writes=lambda key: (table("predictions", f"geosurge_ablation_predictions/{'/'.join(reversed(key.split('|')))}"),),
+    writes=lambda key: (table("predictions", f"geosurge_ablation_predictions/{key}"),),
     settings=lambda scope: (scope.profile.inference, scope.profile.compute.byte_settings()),
     group_name="ablations",
     kinds={"parquet", "pytorch", "ray"},
@@ -91,14 +92,13 @@ def geosurge_ablation_predictions(work: Work) -> None:
     """Where every ablated GeoSURGE places every benchmark photograph (its best cell), by variant and shard."""
     from geo_pipeline.geosurge.worker import PhotographPredictor
 
-    by_variant = sorted(work.keys, key=lambda key: key.partition("|")[2])
-    for variant, keys in itertools.groupby(by_variant, key=lambda key: key.partition("|")[2]):
+    for variant, keys in itertools.groupby(work.keys, key=lambda key: variant_and_shard(key)[0]):
         work.map_shards(PhotographPredictor, pairs_of_key, partial(trained, variant=variant), keys=list(keys))
 
 
 def pairs_of_key(reads: ShardReads, key: str) -> pa.Table:
     """The photographs of the shard that a key names, with their class maps."""
-    return photographs_and_maps(reads, key.partition("|")[0])
+    return photographs_and_maps(reads, variant_and_shard(key)[1])
 
 
 def trained(reads: ShardReads, variant: str) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ A variant is a published method on GeoSURGE's parts, with the idea that names it
 baselines/, their entries in methods/.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from geo_pipeline.orchestration.partitions import (
     Scope,
     benchmark_shards,
     shard_part,
+    variant_and_shard,
     variant_key,
     variant_part,
     whole,
@@ -40,13 +42,13 @@ def everyday_variants(scope: Scope) -> tuple[str, ...]:
 
 def variant_shards(scope: Scope) -> tuple[str, ...]:
     """Every shard of a benchmark for every variant."""
-    return tuple(variant_key(variant, shard) for shard in benchmark_shards(scope) for variant in variants(scope))
+    return tuple(variant_key(variant, shard) for variant in variants(scope) for shard in benchmark_shards(scope))
 
 
 def everyday_variant_shards(scope: Scope) -> tuple[str, ...]:
     """Every shard of a benchmark for those of a plain run."""
     chosen = everyday_variants(scope)
-    return tuple(variant_key(variant, shard) for shard in benchmark_shards(scope) for variant in chosen)
+    return tuple(variant_key(variant, shard) for variant in chosen for shard in benchmark_shards(scope))
 
 
 def config_of(scope: Scope, variant: str) -> BaselineConfig:
@@ -67,13 +69,13 @@ def cells_of(scope: Scope, key: str) -> tuple[str, ...]:
 
 def maps_of(scope: Scope, key: str) -> tuple[str, ...]:
     """The class maps of a key's shard, for a variant that reads them."""
-    shard, _, variant = key.partition("|")
+    variant, shard = variant_and_shard(key)
     return (shard,) if "segmentations" in scope.methods[variant].upstream else ()
 
 
 def network_of(scope: Scope, key: str) -> tuple[Callable[..., Any], ...]:
     """The class of a variant's network, whose code decides its bytes."""
-    method = scope.methods[key.partition("|")[2] or key]
+    method = scope.methods[variant_and_shard(key)[0]]
     return (entry(str(method.baseline)).network, method.queries, method.worker)
 
 
@@ -114,7 +116,7 @@ def baseline_checkpoints(work: Work) -> None:
     partitions=variant_shards,
     everyday=everyday_variant_shards,
     reads={"baseline_checkpoints": variant_part, "images": shard_part, "segmentations": maps_of},
-    writes=lambda key: (table("predictions", "/".join(reversed(key.split("|")))),),
+    writes=lambda key: (table("predictions", key),),
     settings=lambda scope: (scope.profile.inference, scope.profile.compute.byte_settings()),
     counted_of=network_of,
     group_name="baselines",
@@ -123,11 +125,11 @@ def baseline_checkpoints(work: Work) -> None:
 )
 def baseline_predictions(work: Work) -> None:
     """Where every baseline, with its idea and without, places every benchmark photograph."""
-    for method in map(work.scope.methods.__getitem__, dict.fromkeys(key.partition("|")[2] for key in work.keys)):
-        mine = [key for key in work.keys if key.partition("|")[2] == method.name]
-        work.map_shards(method.worker(), partial(of_shard, method.queries), method.arguments, keys=mine)
+    for variant, keys in itertools.groupby(work.keys, key=lambda key: variant_and_shard(key)[0]):
+        method = work.scope.methods[variant]
+        work.map_shards(method.worker(), partial(of_shard, method.queries), method.arguments, keys=list(keys))
 
 
 def of_shard(queries: Callable[[ShardReads, str], pa.Table], reads: ShardReads, key: str) -> pa.Table:
     """What a method reads of the shard that a key names."""
-    return queries(reads, key.partition("|")[0])
+    return queries(reads, variant_and_shard(key)[1])

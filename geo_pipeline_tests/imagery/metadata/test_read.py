@@ -173,7 +173,7 @@ def test_missing_columns_are_one_clear_error(tmp_path, text, message):
 def test_files_of_another_kind_are_one_clear_error(tmp_path):
     with pytest.raises(SourceError, match="cannot be read as Parquet"):
         read(tmp_path, "id,lat,lon\n", name="m.parquet")
-    with pytest.raises(SourceError, match=r"found a gzip file; expected CSV or Parquet\. Unpack it"):
+    with pytest.raises(SourceError, match=r"found a gzip file; expected CSV, Parquet or JSON\. Unpack it"):
         read(tmp_path, b"\x1f\x8b\x08\x00", name="m.csv")
     with pytest.raises(SourceError, match=r"found a zip \(or a spreadsheet\) file"):
         read(tmp_path, b"PK\x03\x04", name="m.csv")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.geosurge.order import batches, lane_orders
+from geo_pipeline.training.order import batches, lane_orders
 
 
 def row_groups(sizes):

@@ -3,27 +3,27 @@
 One safetensors file, replaced atomically after every epoch and every few steps, with everything that a resumed run
 needs.
 
-Parameters and AdamW moments are tensors; counters and fingerprints are JSON in the file's header. Random crops and the
-order of images are drawn from (seed, epoch), so that epoch and number of batches are the sampler's position; the
-learning rate follows from the epoch, so that it is the scheduler's state too; torch's generators are kept as well. The
-state outlives its training, so that one that ended and was killed before its result was put away is not done again.
-Finished models belong to `checkpoint`.
+Parameters and AdamW moments are tensors; counters and the fingerprint of the settings are JSON in the file's header.
+What a task draws at random follows from (seed, epoch) or from (seed, step), so that epoch and number of batches are the
+sampler's position; the learning rate follows from epoch and step, so that it is the scheduler's state too; torch's
+generators are kept as well. The state outlives its training, so that one that ended and was killed before its result
+was put away is not done again. Finished models belong to the checkpoint module of each network.
 """
 
+import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from geo_pipeline.geosurge.checkpoint import CheckpointError, read_tensors
+from geo_pipeline.training.curves import CurveRow
+from geo_pipeline.training.tensor_files import CheckpointError, read_tensors
 
 STATE = "state.safetensors"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -31,10 +31,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Progress:
-    """Where a training stands: `batches` of `epoch` are done.
-
-    `curves` has rows (step, epoch, is_holdout, loss, learning_rate, metric), NaN for none.
-    """
+    """Where a training stands: `batches` of `epoch` are done."""
 
     fingerprint: str
     epoch: int = 0
@@ -46,26 +43,17 @@ class Progress:
     epochs_without_gain: int = 0
     finished: bool = False
     seconds: float = 0.0
-    curves: list[tuple[float, ...]] = field(default_factory=list)
+    curves: list[CurveRow] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def counters(self) -> dict[str, Any]:
         """Everything but curves and tensors."""
         return {key: value for key, value in vars(self).items() if key not in {"curves", "best"}}
 
-    def curve_table(self) -> pa.Table:
-        """The curves as the training_curves table."""
-        step, epoch, holdout, loss, rate, metric = zip(*self.curves, strict=True)
-        return pa.table(
-            {
-                "step": pa.array([int(value) for value in step], pa.int64()),
-                "epoch": pa.array([int(value) for value in epoch], pa.int64()),
-                "split": ["holdout" if value else "train" for value in holdout],
-                "loss": pa.array(loss, pa.float64()),
-                "learning_rate": pa.array(rate, pa.float64()),
-                "metric": pa.array([None if math.isnan(value) else value for value in metric], pa.float64()),
-            }
-        )
+
+def fingerprint_of(*facts: object) -> str:
+    """One hash of the settings and data that decide a training; the facts are written as JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def save_state(
@@ -79,7 +67,7 @@ def save_state(
         for key in _MOMENTS:
             if key in optimizer.state[parameter]:
                 tensors[f"adam/{key}/{name}"] = optimizer.state[parameter][key]
-    tensors["curves"] = torch.tensor(progress.curves, dtype=torch.float64).reshape(-1, 6)
+    tensors["curves"] = torch.tensor(progress.curves, dtype=torch.float64).reshape(-1, len(CurveRow._fields))
     tensors["generator"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["cuda_generator"] = torch.cuda.get_rng_state()
@@ -122,4 +110,4 @@ def load_state(
     if torch.cuda.is_available() and "cuda_generator" in tensors:
         torch.cuda.set_rng_state(tensors["cuda_generator"])
     best = {name.removeprefix("best/"): tensor for name, tensor in tensors.items() if name.startswith("best/")}
-    return Progress(**counters, curves=[tuple(row) for row in tensors["curves"].tolist()], best=best)
+    return Progress(**counters, curves=[CurveRow(*row) for row in tensors["curves"].tolist()], best=best)

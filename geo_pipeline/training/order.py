@@ -1,18 +1,44 @@
-"""The order in which training reads its images: random, reproducible, and cheap on files that do not fit in memory.
+"""The order in which training reads its rows: random, reproducible, and cheap on files that do not fit in memory.
 
 Images lie in Parquet row groups, and a row group is read as a whole. An epoch walks the row groups in a random order
 and shuffles the rows of a window of them. The walk is divided into *lanes*; a batch takes equally many rows from every
 lane, and worker r of W reads lanes r, r + W, ... So a batch holds the same images however many workers share it, and
 each worker reads its own part of the files. When everything fits one window, that is a plain permutation.
 
-Reading itself belongs to `pairs`.
+A worker's share of a batch is cut into micro-batches (`Part`) once, by the loop; reading belongs to the tasks.
 
-Shapes: L lanes, N rows of a lane.
+Shapes: L lanes, N rows of a lane, W workers, B rows of an effective batch, M of a micro-batch.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+Shares = Sequence[np.ndarray] | np.ndarray
+"""The rows of a batch by worker: as many arrays as there are workers, or an array (W, B / W)."""
+
+
+class Part(NamedTuple):
+    """A micro-batch of one worker: its rows, where they start in the worker's share, and the batch it is cut from.
+
+    `step` counts the optimiser steps before this batch. `rows_M` is empty where the others have more rows than this
+    worker: all workers have equally many parts, so that their gradients meet.
+    """
+
+    step: int
+    rows_M: np.ndarray
+    start: int
+    rows_B: np.ndarray
+    last: bool
+
+
+def parts(shares: Shares, rank: int, micro_batch: int | None, step: int = 0) -> Iterator[Part]:
+    """The parts of a worker's share of a batch, given the shares of all workers; `micro_batch` None: one part."""
+    rows_B, longest = np.concatenate(shares), max(map(len, shares))
+    size = micro_batch or longest
+    for start in range(0, longest, size):
+        yield Part(step, shares[rank][start : start + size], start, rows_B, start + size >= longest)
 
 
 def lane_orders(groups: Sequence[np.ndarray], lanes: int, shuffle_rows: int, seed: int, epoch: int) -> np.ndarray:

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
-from geo_pipeline.geosurge.checkpoint import CheckpointError
-from geo_pipeline.geosurge.resume import STATE, Progress, load_state, save_state
+from geo_pipeline.training.curves import CurveRow
+from geo_pipeline.training.state import STATE, Progress, load_state, save_state
+from geo_pipeline.training.tensor_files import CheckpointError
 
 
 def two_steps():
@@ -21,7 +22,7 @@ def two_steps():
 def test_a_state_comes_back_bit_for_bit(tmp_path):
     parameters, optimizer = two_steps()
     progress = Progress("mine", epoch=1, step=2, best_loss=0.5, best={"weight": torch.ones(2)})
-    progress.curves.append((1.0, 0.0, 0.0, 0.1, 0.1, math.nan))
+    progress.curves.append(CurveRow(1.0, 0.0, 0.0, 0.1, 0.1))
     save_state(tmp_path, progress, parameters, optimizer)
     drawn = torch.rand(2)
     fresh, fresh_optimizer = two_steps()

@@ -6,12 +6,14 @@ to `event_log`, the figures of the report to `scoring`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-CURVES_PAGE = "curves.html"
+from geo_pipeline.training.logger import Logger
+
 DRAWN_POINTS = 2000
 """Of a longer training, so many points are drawn: each the mean of equally many steps."""
 
@@ -38,6 +40,29 @@ polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; }
 circle { fill: #fff; }
 circle.best { fill: var(--holdout); }
 """.strip()
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a page says of its training: whose it is, what loss and metric are, whether the best epoch was kept."""
+
+    name: str
+    loss: str = ""
+    metric: str = "Mean accuracy, held out"
+    metric_unit: str = "%, mean over the thresholds"
+    keeps_best: bool = True
+
+
+class CurvePage(Logger):
+    """Writes the page once the training is over."""
+
+    def __init__(self, path: Path, captions: Captions) -> None:
+        self._path, self._captions = path, captions
+
+    def end(self, curves: pa.Table) -> None:
+        """See Logger."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(curve_page(curves, self._captions), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -82,42 +107,61 @@ class _Panel:
         )
 
 
-_LOSS = _Panel("Loss", "sum over the partitions", 64, 44, 872, 280)
-_ACCURACY = _Panel("Mean accuracy, held out", "%, mean over the thresholds", 64, 428, 384, 170)
+_LOSS = _Panel("Loss", "", 64, 44, 872, 280)
+_METRIC = _Panel("", "", 64, 428, 384, 170)
 _RATE = _Panel("Learning rate", "", 552, 428, 384, 170)
 
 
-def curve_page(curves: pa.Table) -> str:
+def curve_page(curves: pa.Table, captions: Captions) -> str:
     """The page, from a training_curves table; without held-out rows their curves are left out, and it says so."""
+    drawing = _drawing(curves, captions) if curves.num_rows else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>Training of {captions.name}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>Training of {captions.name}</h1>\n<p>{_sentence(curves, captions)}</p>\n"
+        f"{drawing}</main>\n</body>\n</html>\n"
+    )
+
+
+def _drawing(curves: pa.Table, captions: Captions) -> str:
     train, holdout = (curves.filter(pc.equal(curves["split"], name)) for name in ("train", "holdout"))
     steps = float(max(curves["step"].to_pylist()))
     losses, held = _points(train, "loss"), _points(holdout, "loss")
     every = max(1, math.ceil(len(losses) / DRAWN_POINTS))
-    best = min(held, key=lambda point: point[1])[0] if held else None
-    accuracy = [(step, 100 * value) for step, value in _points(holdout, "metric")]
-    drawing = [
+    kept = _kept(held, captions)
+    shares = [(step, 100 * value) for step, value in _points(holdout, "metric")]
+    metric = replace(_METRIC, name=captions.metric, unit=captions.metric_unit)
+    shapes = [
         *_legend(every, bool(held)),
-        *_panel(_LOSS, steps, [("train", _thinned(losses, every)), ("holdout", held)], best),
-        *_panel(_ACCURACY, steps, [("holdout", accuracy)], best, at_least=(0.0,)),
+        *_panel(
+            replace(_LOSS, unit=captions.loss), steps, [("train", _thinned(losses, every)), ("holdout", held)], kept
+        ),
+        *_panel(metric, steps, [("holdout", shares)], kept, at_least=(0.0,)),
         *_panel(_RATE, steps, [("rate", _steps_of(_points(train, "learning_rate")))], None, at_least=(0.0,)),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>Training of GeoSURGE</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>Training of GeoSURGE</h1>\n<p>{_sentence(curves, held, best)}</p>\n"
-        '<svg viewBox="0 0 960 656" role="img" aria-label="Curves of loss, mean accuracy and learning rate">\n'
-        + "\n".join(drawing)
-        + "\n</svg>\n</main>\n</body>\n</html>\n"
-    )
+    label = f"Curves of loss, {captions.metric.split(',')[0].lower()} and learning rate"
+    return f'<svg viewBox="0 0 960 656" role="img" aria-label="{label}">\n' + "\n".join(shapes) + "\n</svg>\n"
 
 
-def _sentence(curves: pa.Table, held: Points, best: float | None) -> str:
+def _kept(held: Points, captions: Captions) -> float | None:
+    """The step of the epoch whose weights were kept."""
+    if not held:
+        return None
+    return min(held, key=lambda point: point[1])[0] if captions.keeps_best else held[-1][0]
+
+
+def _sentence(curves: pa.Table, captions: Captions) -> str:
+    if not curves.num_rows:
+        return "It has no weights to train: it only keeps what it needs of the training images."
+    held = _points(curves.filter(pc.equal(curves["split"], "holdout")), "loss")
     epochs, steps = max(curves["epoch"].to_pylist()) + 1, max(curves["step"].to_pylist())
     shown = f"Loss and learning rate over {steps:,} steps in {epochs} epoch{'s' if epochs > 1 else ''}"
-    if best is None:
-        return f"{shown}; there were no held-out images, so training was stopped on its own loss."
-    epoch = [step for step, _ in held].index(best) + 1
+    kept = _kept(held, captions)
+    if kept is None:
+        told = ", so training was stopped on its own loss" if captions.keeps_best else ""
+        return f"{shown}; there were no held-out images{told}."
+    epoch = [step for step, _ in held].index(kept) + 1
     return f"{shown}, and how the held-out images fared after each; the model of epoch {epoch} (filled dot) was kept."
 
 

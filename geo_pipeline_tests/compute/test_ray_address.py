@@ -1,0 +1,65 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from geo_pipeline.compute.compute import ComputeError
+from geo_pipeline.compute.ray import RayCompute
+from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline_tests.compute.workers import Plain
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def refused(monkeypatch, address):
+    """The message of a first use of Ray at an address, and the seconds it took."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    began = time.monotonic()
+    with RayCompute(ComputeConfig()) as compute, pytest.raises(ComputeError) as raised:
+        list(compute.map_shards(Plain(None), ["a"]))
+    assert "\n" not in str(raised.value)
+    return str(raised.value), time.monotonic() - began
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}"])
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch, form):
+    address = form.format(free_port())
+    words, seconds = refused(monkeypatch, address)
+    assert words.startswith(f"found no Ray cluster at RAY_ADDRESS={address} (")
+    assert words.endswith("; start one, correct the address, or unset it for a local one")
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "somewhere", "127.0.0.1:port", ":6379", "local host"])
+def test_an_address_of_another_form_is_told_with_what_is_expected(monkeypatch, address):
+    words, seconds = refused(monkeypatch, address)
+    assert words.startswith(f"found RAY_ADDRESS={address}, expected host:port")
+    assert seconds < 10
+
+
+def test_a_port_where_something_else_listens_is_told_within_half_a_minute(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stop = threading.Event()
+
+        def accept():
+            server.settimeout(0.2)
+            while not stop.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.close()
+
+        listening = threading.Thread(target=accept)
+        listening.start()
+        words, seconds = refused(monkeypatch, f"127.0.0.1:{server.getsockname()[1]}")
+        stop.set()
+        listening.join()
+    assert words.startswith("found no Ray cluster at RAY_ADDRESS=127.0.0.1:")
+    assert seconds < 30

@@ -1,0 +1,1 @@
+"""Homes that are killed, damaged and shared by two: what a run makes of them afterwards."""
