@@ -132,7 +132,8 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
     """The assets of a Dagster selection string, in the order of the lineage; without one, those of a plain run.
 
     A bare name stands for the asset of that name, so that `+name` is it and all that it stands on, as `+key:"name"` is
-    in the UI. Raises ValueError.
+    in the UI. What is observed comes with whatever reads it, for Dagster leaves it out of `*` and `+name`. Raises
+    ValueError.
     """
     if selection is None:
         return lineage.everyday
@@ -147,6 +148,8 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
             "'geocells+', '+benchmark_report' or 'a or b'"
         ) from error
     names = {key.to_user_string() for key in chosen}
+    reads = {parent for name in names for parent in lineage.parents(lineage.assets[name])}
+    names |= {name for name in reads if lineage.assets[name].declared.observed}
     if not names:
         raise ValueError(
             f"found no asset that matches the selection {selection!r}; expected names such as "
