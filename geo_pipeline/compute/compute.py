@@ -13,7 +13,6 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,19 +22,11 @@ import pyarrow as pa
 import geo_pipeline
 from geo_pipeline.compute.actor_pool import ActorLostError, ActorPool, ComputeError
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.training.outcome import Report, TrainingResult
 
 Worker = Callable[[pa.Table], pa.Table]
-Report = Callable[[dict[str, Any]], None]
 REFUSED = "refused"
 """Where a training's result keeps the reason why there is none."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training loop gives back: its curves table and its metrics."""
-
-    curves: pa.Table
-    metrics: dict[str, Any]
 
 
 class Compute(Protocol):
@@ -52,7 +43,9 @@ class Compute(Protocol):
         """
         ...
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """Call a training loop `loop(**kwargs, report=...)`, on `workers` workers (None: as the place has it).
 
         It resumes by itself from its `out_dir` when started again.
@@ -83,7 +76,9 @@ class InProcessCompute:
             instance = instance or make_worker(worker, kwargs, self.config.torch_threads)
             yield instance(batch)
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """See Compute. There is one worker: this process."""
         return run_loop(loop, kwargs, report, self.config.train_threads)
 
@@ -136,7 +131,9 @@ class RayCompute:
         finally:
             pool.close()
 
-    def train(self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: str, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """See Compute. The result comes back through a file, so worker and driver share a file system."""
         self._start()
         import ray.train
@@ -272,12 +269,12 @@ def make_worker(worker: str, kwargs: Mapping[str, object], threads: int) -> Work
     return instance
 
 
-def run_loop(loop: str, kwargs: Mapping[str, object], report: Report, threads: int) -> Training:
+def run_loop(loop: str, kwargs: Mapping[str, object], report: Report, threads: int) -> TrainingResult:
     """Import `module:function` and run it here."""
     function = _named(loop)
     _set_threads(threads)
     result = function(**kwargs, report=report)
-    return Training(result.curves, dict(result.metrics))
+    return TrainingResult(result.curves, dict(result.metrics))
 
 
 def _ray_loop(settings: dict[str, Any]) -> None:
@@ -306,7 +303,7 @@ def _write_result(place: Path, rows: pa.Table) -> None:
     beside.replace(place)
 
 
-def _read_training(result_file: Path) -> Training:
+def _read_training(result_file: Path) -> TrainingResult:
     if not result_file.is_file():
         raise ComputeError(
             "found no result of the training, expected one from its first worker; read the error above and run again"
@@ -317,7 +314,7 @@ def _read_training(result_file: Path) -> Training:
     if REFUSED.encode() in known:
         raise ComputeError(known[REFUSED.encode()].decode())
     metrics: dict[str, Any] = json.loads(known[b"metrics"])
-    return Training(curves.replace_schema_metadata(None), metrics)
+    return TrainingResult(curves.replace_schema_metadata(None), metrics)
 
 
 def _named(name: str) -> Any:

@@ -57,7 +57,7 @@ def train_on(task: "RouterTask", out_dir: Path, report: Report) -> TrainingResul
     captions = Captions(
         task.name, "cross-entropy on soft labels", "Nearer paradigm chosen, held out", "%", task.plan.keep_best
     )
-    return loop.run(task, out_dir, usual_loggers(out_dir, report, captions, task.workers.rank), task.workers)
+    return loop.run(task, out_dir, usual_loggers(out_dir, report, captions, task.workers.rank))
 
 
 def learning_rate(config: RouterConfig, step: int, steps: int) -> float:
