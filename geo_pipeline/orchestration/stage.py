@@ -122,6 +122,7 @@ class Step:
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
             )
+        self.home.verify(artifact)
         return place
 
     def predictions(self, method: str, query_set: str) -> pa.Table:
