@@ -234,6 +234,8 @@ class Home:
         built, place = self.building_place(artifact, fingerprint), self.place(artifact)
         if not self.finished_building(artifact, fingerprint):
             shutil.rmtree(built / RESUME_FOLDER, ignore_errors=True)
+            for leftover in built.rglob(".*.part"):  # of a run that was killed while it wrote the marker
+                leftover.unlink()
             content, files = integrity.folder_content(built, {*NO_CONTENT, MARKER})
             known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(files), "files": files}
             _write_beside(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))

@@ -149,9 +149,11 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
 
 def remove_leftovers(home: Home) -> None:
     """Delete files that a killed run left beside their place."""
+    leftovers = [*home.root.glob(".*.part"), *(home.root / "index").glob(".index-*")]
     for folder in ("tables", "manifests"):
-        for leftover in (home.root / folder).rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
+        leftovers += (home.root / folder).rglob(".*.part")
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
 
 
 def local_instance(

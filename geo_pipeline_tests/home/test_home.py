@@ -157,6 +157,14 @@ def test_a_checkpoint_is_swapped_as_a_whole(home):
     assert [path.name for path in (home.root / "checkpoints").iterdir()] == ["net"]
 
 
+def test_a_marker_that_was_half_written_is_no_content(home):
+    build_checkpoint(home, "one", "f" * 32)
+    first = home.commit_folder(checkpoint("net"), "f" * 32)
+    place = build_checkpoint(home, "one", "g" * 32)
+    (place / ".fingerprint.json.123.part").write_text("{")
+    assert home.commit_folder(checkpoint("net"), "g" * 32).content_hash == first.content_hash
+
+
 def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
     place = build_checkpoint(home, "one", "f" * 32)
     home.commit_folder(checkpoint("net"), "f" * 32)
