@@ -38,7 +38,7 @@ def test_two_thousand_shards_are_no_burden():
         "IdentityPartitionMapping",
         "SpecificPartitionsPartitionMapping",
         "AllPartitionMapping",
-        "MultiToSingleDimensionPartitionMapping",  # of variants: each shard of a benchmark by variant
+        "StaticPartitionMapping",  # of variants: each shard of a benchmark by variant
     }
     assert took < 30
 

@@ -15,15 +15,18 @@ SENSOR = "weekly_rebenchmark"
 def condition(lineage: Lineage, asset: Asset) -> dg.AutomationCondition | None:
     """When Dagster asks for an asset by itself; None for all but those of the weekly re-benchmark.
 
-    First what reads none of the others, at the tick; each other one when all of these that it reads have an event
-    since the tick (one with an unchanged data version will do).
+    First what reads none of the others, at the tick; each other one when every key of these that it reads has an event
+    since the tick (one with an unchanged data version will do). Dagster's own `on_cron` is content with one of them.
     """
     if not asset.declared.weekly:
         return None
+    tick = dg.AutomationCondition.cron_tick_passed(MONDAY_NIGHT)
     before = [name for name in lineage.parents(asset) if lineage.assets[name].declared.weekly]
     if not before:
-        return dg.AutomationCondition.cron_tick_passed(MONDAY_NIGHT) & ~dg.AutomationCondition.in_progress()
-    return dg.AutomationCondition.on_cron(MONDAY_NIGHT).allow(dg.AssetSelection.assets(*before))
+        return tick & ~dg.AutomationCondition.in_progress()
+    renewed = dg.AutomationCondition.newly_updated().since(tick) | dg.AutomationCondition.will_be_requested()
+    waiting = dg.AutomationCondition.any_deps_match(~renewed)
+    return (dg.AutomationCondition.on_cron(MONDAY_NIGHT) & ~waiting).allow(dg.AssetSelection.assets(*before))
 
 
 def observation_condition() -> dg.AutomationCondition:

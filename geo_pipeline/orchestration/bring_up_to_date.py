@@ -20,7 +20,7 @@ from geo_pipeline.orchestration.checks import refuse_failed
 from geo_pipeline.orchestration.dead_runs import close_dead_runs, process_tags, waits_for
 from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.observation import observe
+from geo_pipeline.orchestration.observation import INDEX, observe
 from geo_pipeline.orchestration.partitions import range_tags
 from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.orchestration.recipe import Asset
@@ -132,7 +132,8 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
     """The assets of a Dagster selection string, in the order of the lineage; without one, those of a plain run.
 
     A bare name stands for the asset of that name, so that `+name` is it and all that it stands on, as `+key:"name"` is
-    in the UI. Raises ValueError.
+    in the UI. What is observed comes with whatever reads it, for Dagster leaves it out of `*` and `+name`. Raises
+    ValueError.
     """
     if selection is None:
         return lineage.everyday
@@ -147,6 +148,8 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
             "'geocells+', '+benchmark_report' or 'a or b'"
         ) from error
     names = {key.to_user_string() for key in chosen}
+    reads = {parent for name in names for parent in lineage.parents(lineage.assets[name])}
+    names |= {name for name in reads if lineage.assets[name].declared.observed}
     if not names:
         raise ValueError(
             f"found no asset that matches the selection {selection!r}; expected names such as "
@@ -157,9 +160,11 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
 
 def remove_leftovers(home: Home) -> None:
     """Delete files that a killed run left beside their place."""
+    leftovers = [*home.root.glob(".*.part"), *(home.root / INDEX).glob(".index-*")]
     for folder in ("tables", "manifests"):
-        for leftover in (home.root / folder).rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
+        leftovers += (home.root / folder).rglob(".*.part")
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
 
 
 def _execute(

@@ -1,4 +1,4 @@
-"""Which of our functions run while each asset is made: the other side of code versions, which are read in the source."""
+"""Which of our functions run while each asset is made: the other side of code versions, read in the source."""
 
 import sys
 import threading

@@ -3,6 +3,7 @@
 The conditions are those of the real lineage; events stand in for the runs that they ask for.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,8 +28,8 @@ ROUTED = {"routed_predictions", "router_coordinates_only_predictions", "router_i
 class Week:
     """A code location under its conditions, from a Sunday on."""
 
-    def __init__(self, instance):
-        self.lineage = bind(ASSETS, sample(0), METHODS, BENCHMARKS)
+    def __init__(self, instance, **changes):
+        self.lineage = bind(ASSETS, replace(sample(0), **changes), METHODS, BENCHMARKS)
         self.definitions = code_location(
             self.lineage, Home(Path("nowhere")), InProcessCompute(self.lineage.profile.compute)
         )
@@ -66,25 +67,29 @@ class Week:
 
 
 @pytest.fixture
-def week(tmp_path):
+def instance(tmp_path):
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=NO_TELEMETRY) as instance:
-        yield Week(instance)
+        yield instance
 
 
-def test_each_asks_when_all_weekly_assets_that_it_reads_have_an_event_since_the_tick(week):
-    everything = {name: set(asset.keys) for name, asset in week.lineage.assets.items()}
+def test_each_asks_when_all_weekly_assets_that_it_reads_have_an_event_since_the_tick(instance):
+    week = Week(instance, query_shards=(("planet_mixed", 2),))
+    every = {name: set(asset.keys) for name, asset in week.lineage.assets.items()}
     assert week.asked() == {}
-    assert week.asked(hours=4, minutes=59) == {}, "two o'clock"
-    first = week.asked(minutes=2)
-    assert first == {name: everything[name] for name in ("photographs", *FIRST)}
+    assert week.asked(hours=4, minutes=59) == {}, "a minute before three"
+    assert week.asked(minutes=2) == {name: every[name] for name in ("photographs", *FIRST)}
     assert week.asked(minutes=1) == {}, "asked for once"
     week.happened(*FIRST - {"generation_predictions"})
-    assert not set(week.asked(minutes=1)) & {"benchmark_scores", "benchmark_report", *ROUTED}
+    assert week.asked(minutes=1) == {}
     week.happened("generation_predictions")
-    assert {name for name in week.asked(minutes=1) if name in ROUTED} == ROUTED
-    week.happened(*ROUTED)
-    assert week.asked(minutes=1) == {"benchmark_scores": everything["benchmark_scores"]}
-    week.happened("benchmark_scores")
+    assert week.asked(minutes=1) == {name: every[name] for name in ROUTED}
+    week.happened(*ROUTED, keys=["planet_mixed-000", "planet_remote"])
+    assert week.asked(minutes=1) == {"benchmark_scores": {"planet_remote"}}, "a benchmark waits for all its shards"
+    week.happened(*ROUTED, keys=["planet_mixed-001", "planet_cities"])
+    assert week.asked(minutes=1) == {"benchmark_scores": {"planet_mixed", "planet_cities"}}
+    week.happened("benchmark_scores", keys=["planet_mixed", "planet_cities"])
+    assert week.asked(minutes=1) == {}
+    week.happened("benchmark_scores", keys=["planet_remote"])
     assert week.asked(minutes=1) == {"benchmark_report": {"all"}}
     week.happened("benchmark_report")
     assert week.asked(minutes=1) == {}
@@ -92,7 +97,20 @@ def test_each_asks_when_all_weekly_assets_that_it_reads_have_an_event_since_the_
     assert set(week.asked(days=2)) == {"photographs", *FIRST}, "the next Monday"
 
 
-def test_training_is_never_asked_for_and_the_sensor_is_off(week):
+def test_where_every_benchmark_is_one_shard_its_scores_are_made_in_the_run_of_the_last_predictions(instance):
+    week = Week(instance)
+    week.asked()
+    assert set(week.asked(hours=5, minutes=1)) == {"photographs", *FIRST}
+    week.happened(*FIRST)
+    assert set(week.asked(minutes=1)) == {*ROUTED, "benchmark_scores"}
+    week.happened(*ROUTED)
+    assert week.asked(minutes=1) == {}, "asked for already"
+    week.happened("benchmark_scores")
+    assert week.asked(minutes=1) == {"benchmark_report": {"all"}}
+
+
+def test_training_is_never_asked_for_and_the_sensor_is_off(instance):
+    week = Week(instance)
     (sensor,) = week.definitions.sensors
     assert (sensor.name, sensor.default_status) == (SENSOR, dg.DefaultSensorStatus.STOPPED)
     graph = week.definitions.resolve_asset_graph()

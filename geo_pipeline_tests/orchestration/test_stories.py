@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from geo_pipeline.orchestration.bring_up_to_date import wanted
 from geo_pipeline_tests.orchestration.picture_lineage import KEPT, Opened, Pictures, lineage_of
 
 BEGINNING = range(40)
@@ -106,6 +107,17 @@ def test_an_observation_opens_the_metadata_and_no_photograph(pictures):
     with opened.watched() as files:
         pictures.bring_up()
     assert {Path(file).name for file in files} >= {"photo-005.jpg", "photo-006.jpg"}, "decoding does open them"
+
+
+@pytest.mark.parametrize(
+    ("selection", "looks"),
+    [(None, True), ("*", True), ("+images", True), ("catalogue", True), ("photographs", True), ("images", False)],
+)
+def test_a_run_looks_at_the_photographs_before_what_reads_them(tmp_path, selection, looks):
+    definitions, lineage, _ = Pictures(tmp_path).location()
+    names = list(wanted(definitions, lineage, selection).assets)
+    assert ("photographs" in names) is looks
+    assert names == [name for name in lineage.assets if name in names]
 
 
 def test_another_oneformer_makes_segmentations_and_what_follows_stale_and_nothing_before(pictures):
