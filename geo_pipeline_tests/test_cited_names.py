@@ -17,7 +17,7 @@ CITED_FILE = re.compile(r"(?<![\w/.*<>{}$:\-])[\w\-./]*[\w\-]+\.(?:py|md|yaml)\b
 AUTHORITY = re.compile(r"\b(?:PROTOCOL|DESIGN|AUDIT|ENVIRONMENT|CONTRIBUTING|README)\b")
 DOTTED = re.compile(r"(?<![\w./\"'-])geo_pipeline(?:_tests)?(?:\.\w+)+")
 BACKTICKED = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`")
-DATA_ENDINGS = frozenset({"csv", "json", "tar", "parquet", "html"})
+DATA_ENDINGS = frozenset({"csv", "json", "tar", "parquet", "html", "safetensors"})
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -99,6 +99,8 @@ def dead_words(path: Path) -> list[str]:
 
 def _is_known(name: str, path: Path) -> bool:
     """A module, seen from any of the packages around, a name in one; else names that stand somewhere in the code."""
+    if name.startswith("geo_pipeline"):
+        return is_named(name)
     around = [folder for folder in path.parents if folder != ROOT and folder.is_relative_to(ROOT)]
     for folder in around:
         dotted = ".".join((*folder.relative_to(ROOT).parts, name))

@@ -1,8 +1,8 @@
 """Configuration of GeoSURGE: network, training, inference. Torch-free, so that it can stand in a fingerprint.
 
-Defaults are the paper's values (sections III and IV); what the paper leaves open is decided in docs/protocol.md and named
-at the field. `sample()` gives the sizes of the embedded sample. Loading of weights belongs to `vision`, the mathematics to
-`fusion`, `geography` and `loss`.
+Defaults are the paper's values (sections III and IV); what the paper leaves open is named at the field and, with its
+reason, in docs/protocol.md. `sample()` gives the sizes of the embedded sample. Loading of weights belongs to `vision`,
+the mathematics to `fusion`, `geography` and `loss`.
 """
 
 from dataclasses import dataclass, field
