@@ -44,7 +44,7 @@ class Partition:
 @dataclass(frozen=True)
 class BuildCounts:
     """How one partition came about: its thresholds, the cells with too few photographs, and the cells of the last level
-    that still hold more than tau_max. `coverage` tells it; the table `geocells` does not hold it."""
+    that still hold more than tau_max. `coverage` has it; the table `geocells` has not."""
 
     tau_min: int
     tau_max: int

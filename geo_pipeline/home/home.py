@@ -42,7 +42,7 @@ BINARY_ROW_GROUP_ROWS = 512
 
 
 class MissingArtifactError(RuntimeError):
-    """Something that a stage reads is not in the home, or is not what was expected there."""
+    """Something that is to be read is not in the home, or is not what was expected there."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Home:
     def stored(self, artifact: Artifact) -> Stored | None:
         """Fingerprint, content hash and size of an artifact; None when it is not there or damaged.
 
-        A file is opened once, and a damaged one told once.
+        A file is opened once, and a damaged one logged once.
         """
         if artifact not in self._markers:
             place = self.place(artifact)

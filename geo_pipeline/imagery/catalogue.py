@@ -175,12 +175,12 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
     """The one clear message for a source without a usable photograph."""
     if not len(judged.code):
         return (
-            "Found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
+            "found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
         )
     listed = ", ".join(f"{reason} {count}" for reason, count in judged.counts().items())
     (detail,) = details(columns, judged, np.zeros(1, np.int64))
     return (
-        f"Found {len(judged.code)} photographs and none that can be used ({listed}); the first is "
+        f"found {len(judged.code)} photographs and none that can be used ({listed}); the first is "
         f"{columns['locator'][0].as_py()}: {judged.reasons[judged.code[0]]}, {detail} Expected images with a latitude "
         "and a longitude, in EXIF or in a metadata file (--metadata)."
     )
