@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from geo_pipeline.cli import app
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.processes import Process
 from geo_pipeline.home.views import refresh_views
 from geo_pipeline.profiles.choices import Choices
 
@@ -138,6 +139,24 @@ def test_the_options_of_a_run_are_remembered(run, tmp_path):
     assert run("run", *home, "--select", "nothing_here", "--max-rejected", "0.1").exit_code == 1
     known = json.loads((tmp_path / "home" / "profile.json").read_text())
     assert known | expected | {"max_rejected": 0.1} == known
+
+
+@pytest.mark.parametrize("words", [("run", "--in-process"), ("status",), ("locate", "a.jpg")])
+def test_a_home_that_lost_the_note_of_its_options_is_refused_before_anything_is_overwritten(run, tmp_path, words):
+    (tmp_path / "tables").mkdir()
+    done = run(*words, "--home", tmp_path)
+    assert done.exit_code == 1
+    assert "with tables and without profile.json" in done.stderr
+    assert "--profile included" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+
+
+def test_a_home_in_use_is_refused_by_the_name_of_its_holder(run, tmp_path):
+    note = {"process": Process("elsewhere", "b", 7, "1").to_json(), "command": "geo-pipeline run", "since": "today"}
+    (tmp_path / ".lock").write_text(json.dumps(note))
+    done = run("run", "--home", tmp_path, "--in-process")
+    assert done.exit_code == 1
+    assert "held by `geo-pipeline run` (process 7 on elsewhere, since today)" in done.stderr
 
 
 def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):

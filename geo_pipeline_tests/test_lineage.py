@@ -26,6 +26,7 @@ from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline.sample_world.config import PlanetConfig
 from geo_pipeline.sample_world.source import PlanetSource
+from geo_pipeline_tests.orchestration.running_functions import RunningFunctions, uncounted
 
 pytestmark = pytest.mark.xdist_group("one_lineage_run")
 PLACES = ((48.86, 2.35), (40.42, -3.7), (52.52, 13.4), (41.9, 12.5), (59.33, 18.07), (-33.87, 151.2))
@@ -38,6 +39,7 @@ class RecordingHome(Home):
         super().__init__(root)
         self.reads = {} if reads is None else {name: set(read) for name, read in reads.items()}
         self.at_work = None
+        self.running = RunningFunctions()
 
     def opened(self, artifact):
         self.reads.setdefault(self.at_work, set()).add(artifact)
@@ -51,6 +53,7 @@ class Watch(Progress):
 
     def asset_begins(self, asset, keys):
         self.home.at_work = asset.name
+        self.home.running.begin(asset.name)
 
 
 def bring_up(lineage, home, selection=None, progress=None):
@@ -58,7 +61,12 @@ def bring_up(lineage, home, selection=None, progress=None):
     definitions = code_location(lineage, home, InProcessCompute(lineage.profile.compute))
     what = wanted(definitions, lineage, selection)
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        return bring_up_to_date(definitions, lineage, home, instance, what, progress).executed
+        if progress is not None:
+            home.running.start()
+        try:
+            return bring_up_to_date(definitions, lineage, home, instance, what, progress).executed
+        finally:
+            home.running.stop()
 
 
 def degrees(value):
@@ -143,6 +151,23 @@ def test_what_is_asked_for_is_made_once(compared):
     text = (home.place(lineage.assets["comparison_report"].outputs("all")[0]) / "report.md").read_text()
     for words in ("Table VI", "Table VII", "Table VIII", "Its idea", "ISNs", "Not run, so without a row"):
         assert words in text
+
+
+def test_every_function_that_runs_while_an_asset_is_made_counts_or_is_declared_to_decide_no_byte(finished, compared):
+    """The other side of code versions: what really runs, against what was read in the source."""
+    _, home, lineage, _ = finished
+    later, whole = compared[0], compared[1]
+    watched = {**later.running.seen, **home.running.seen}
+    made = set(lineage.everyday) | {"geosurge_ablations", "comparison_scores", "comparison_report"}
+    assert made - {"photographs"} <= set(watched)
+    assert any(each.module == "geosurge.training" for each in watched["geosurge_checkpoint"]), "the probe sees calls"
+    wrong = {
+        f"{name}: {each.module}.{each.name}"
+        for lineage, seen in ((lineage, home.running.seen), (whole, later.running.seen))
+        for name, functions in seen.items()
+        for each in uncounted(lineage.assets[name], functions)
+    }
+    assert not wrong
 
 
 def test_every_declared_dependency_is_read_and_nothing_else(compared):

@@ -4,7 +4,6 @@ Written atomically, the card last; read with suspicion, never a pickle. The stat
 `training.state`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,29 +11,32 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from geo_pipeline.baselines.baseline import Baseline
 from geo_pipeline.baselines.config import BaselineConfig, config_from_json
 from geo_pipeline.baselines.registry import baseline_class, entry
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.geosurge import checkpoint as geosurge_checkpoint
 from geo_pipeline.geosurge.checkpoint import (
     CELLS,
     DUAL_USE,
     LICENCE,
     WEIGHTS,
-    existing,
-    fill,
     fingerprint_in,
     stored_cells,
-    understood,
 )
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower
+from geo_pipeline.training.checkpoint import (
+    existing,
+    fill,
+    read_card,
+    read_tensors,
+    save_tensors,
+    understood,
+    written_whole,
+)
 from geo_pipeline.training.device import pick_device
 from geo_pipeline.training.folder import CARD
-from geo_pipeline.training.tensor_files import read_tensors
 
 FORMAT = "geo-pipeline/baseline/1"
 
@@ -46,11 +48,7 @@ def build(config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTowe
 
 def save(folder: Path, model: Baseline, facts: Mapping[str, Any]) -> None:
     """Write a checkpoint; `facts` (metrics, fingerprint of the data) go to the card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD).unlink(missing_ok=True)
     hierarchy = model.known_hierarchy
-    weights, cells, card = (folder / f".{name}.new" for name in (WEIGHTS, CELLS, CARD))
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, weights)
     content = {
         "format": FORMAT,
         "config": asdict(model.config),
@@ -60,12 +58,10 @@ def save(folder: Path, model: Baseline, facts: Mapping[str, Any]) -> None:
         "licence": LICENCE,
         "dual_use": DUAL_USE,
     }
-    card.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    if hierarchy is not None:
-        pq.write_table(hierarchy.to_table(), cells)
-        cells.replace(folder / CELLS)
-    weights.replace(folder / WEIGHTS)
-    card.replace(folder / CARD)
+    with written_whole(folder, content) as fresh:
+        save_tensors(model.state_dict(), fresh / WEIGHTS)
+        if hierarchy is not None:
+            pq.write_table(hierarchy.to_table(), fresh / CELLS)
 
 
 def load(folder: Path | str, hierarchy: Hierarchy | None = None, device: str | None = None) -> Baseline:
@@ -74,7 +70,7 @@ def load(folder: Path | str, hierarchy: Hierarchy | None = None, device: str | N
     With `hierarchy`, it must have been trained on exactly that partition. Raises CheckpointError.
     """
     folder = Path(folder)
-    card = read_card(folder)
+    card = read_card(folder, FORMAT, "checkpoint of a baseline", (WEIGHTS, CARD))
     config, architecture, fingerprint = understood(
         folder,
         lambda: (
@@ -89,11 +85,6 @@ def load(folder: Path | str, hierarchy: Hierarchy | None = None, device: str | N
     _make_room(model, tensors)
     fill(model, tensors, folder)
     return model.to(pick_device(device)).eval()
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a checkpoint folder. Raises CheckpointError when there is none that this version reads."""
-    return geosurge_checkpoint.read_card(folder, FORMAT, "checkpoint of a baseline", (WEIGHTS, CARD))
 
 
 def _make_room(model: Baseline, tensors: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ that a batch is compared with.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,17 @@ from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.baseline import Baseline
 from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.image_task import ImageTask
 from geo_pipeline.geosurge.pairs import Crops, TrainingPairs
-from geo_pipeline.geosurge.training import plan_of
 from geo_pipeline.geosurge.vision import load_tower
 from geo_pipeline.training import loop
 from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.device import pick_device
 from geo_pipeline.training.holdout import summed_accuracy
 from geo_pipeline.training.loggers import usual_loggers
-from geo_pipeline.training.order import Part, Shares, parts
+from geo_pipeline.training.order import Part, parts
 from geo_pipeline.training.outcome import NothingToTrainError, Report, TrainingResult
 from geo_pipeline.training.state import Progress, fingerprint_of
-from geo_pipeline.training.task import Task
 from geo_pipeline.training.workers import Workers
 
 
@@ -72,35 +71,19 @@ def train_on(
     return loop.run(task, out_dir, usual_loggers(out_dir, report, Captions(task.name)))
 
 
-class BaselineTask(Task[Crops]):
+class BaselineTask(ImageTask):
     """A baseline on images and class maps."""
 
     def __init__(self, model: Baseline, pairs: TrainingPairs, device: torch.device) -> None:
-        self.pairs, self.device = pairs, device
-        self.config = model.config.training
+        config, rows, cells = model.config.training, pairs.train_rows, model.known_hierarchy
+        super().__init__(pairs, config, rows, device, Workers())
         self.name = f"the baseline {model.config.name}"
-        self.held_out = len(pairs.holdout_rows)
-        pairs.demand(pairs.train_rows)
-        model.prepare(pairs.lat_deg[pairs.train_rows], pairs.lon_deg[pairs.train_rows])
+        model.prepare(pairs.lat_deg[rows], pairs.lon_deg[rows])
         self.targets_NK = model.targets(pairs.lat_deg, pairs.lon_deg).to(device)
         self.network = self.model = model.to(device)
         self.parameters = model.trainable()
-        self.optimizer = _optimizer(self.parameters, self.config.lr, self.config.weight_decay)
-        self.plan = plan_of(self.config)
-        cells = model.known_hierarchy
+        self.optimizer = _optimizer(self.parameters, config.lr, config.weight_decay)
         self.fingerprint = fingerprint_of(asdict(model.config), cells and cells.fingerprint(), pairs.fingerprint)
-
-    def rate(self, epoch: int, step: int) -> float:
-        """See Task."""
-        return self.config.lr * self.config.gamma**epoch
-
-    def batches(self, epoch: int) -> Sequence[Shares]:
-        """See Task: arrays (1, B)."""
-        return self.pairs.batches(self.pairs.train_rows, epoch, 1)
-
-    def inputs(self, parts: Iterable[Part], epoch: int | None) -> Iterator[tuple[Part, Crops]]:
-        """See Task: pixels and class maps; `epoch` None gives centre crops."""
-        return self.pairs.prefetched(parts, epoch, self.device)
 
     def loss(self, part: Part, inputs: Crops) -> Tensor:
         """See Task."""
@@ -124,14 +107,8 @@ class BaselineTask(Task[Crops]):
 
         Each term of the loss is its mean over all held-out images that it counts, however they fall into batches.
         """
-        rows, batch = self.pairs.holdout_rows, self.config.batch
-        cut = (
-            part
-            for at in range(0, len(rows), batch)
-            for part in parts([rows[at : at + batch]], 0, self.config.micro_batch)
-        )
         sums, counts, correct = [], [], 0.0
-        for part, crops in self.inputs(cut, None):
+        for part, crops in self.inputs(self.held_out_parts(), None):
             sums.append(self._sums(part, crops))
             if part.last:
                 counts.append(self.counts_T)
@@ -141,18 +118,13 @@ class BaselineTask(Task[Crops]):
         loss = torch.stack(sums).double().sum(dim=0) / torch.stack(counts).sum(dim=0).clamp_min(1)
         return float(loss.sum()), correct / self.held_out
 
-    def image_ids(self, rows_B: np.ndarray) -> list[str]:
-        """See Task."""
-        return self.pairs.ids(rows_B)
-
     def finish(self, progress: Progress) -> dict[str, Any]:
         """Let the baseline collect, and judge what it has become."""
-        rows = self.pairs.train_rows
-        cut = parts([rows], 0, self.config.micro_batch or self.config.batch)
-        self.model.collect((crops for _, crops in self.inputs(cut, None)), self._targets(rows))
+        cut = parts([self.rows], 0, self.config.micro_batch or self.config.batch)
+        self.model.collect((crops for _, crops in self.inputs(cut, None)), self._targets(self.rows))
         metric = self.judge()[1] if self.held_out else math.nan
         return {
-            **self.pairs.counts(len(rows), self.held_out),
+            **self.counts(),
             "baseline": self.model.config.name,
             "idea": self.model.config.idea,
             "holdout_mean_accuracy": None if math.isnan(metric) else metric,

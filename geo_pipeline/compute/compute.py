@@ -6,14 +6,11 @@ does with a shard belongs to shard_job.py, what is computed to the workers.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.training.outcome import Report, TrainingResult
 
-Report = Callable[[dict[str, Any]], None]
 Loop = Callable[..., Any]
 """A training loop, importable by its name. It resumes by itself from its `out_dir` when it is started again.
 
@@ -29,14 +26,6 @@ class ComputeError(RuntimeError):
 
     Where a worker raised, `__cause__` is what it raised.
     """
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training loop gives back: its curves table and its metrics."""
-
-    curves: pa.Table
-    metrics: dict[str, Any]
 
 
 class ShardJob(Protocol):
@@ -71,7 +60,9 @@ class Compute(Protocol):
         """
         ...
 
-    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """Call `loop(**kwargs, report=...)` on `workers` workers (None: as the configuration has it).
 
         `report` gets what the loop reports (of rank 0), while it trains. `kwargs` has `out_dir`, a folder in the home.
@@ -79,11 +70,11 @@ class Compute(Protocol):
         ...
 
 
-def run_loop(loop: Loop, kwargs: Mapping[str, object], report: Report, threads: int) -> Training:
+def run_loop(loop: Loop, kwargs: Mapping[str, object], report: Report, threads: int) -> TrainingResult:
     """Run a training loop in this process."""
     set_threads(threads)
     result = loop(**kwargs, report=report)
-    return Training(result.curves, dict(result.metrics))
+    return TrainingResult(result.curves, dict(result.metrics))
 
 
 def set_threads(threads: int) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from geo_pipeline.compute.compute import Loop, Notes, Report, ShardJob, Training, run_loop
+from geo_pipeline.compute.compute import Loop, Notes, ShardJob, run_loop
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.training.outcome import Report, TrainingResult
 
 
 class InProcessCompute:
@@ -33,6 +34,8 @@ class InProcessCompute:
             for key in keys:
                 yield key, work(key)
 
-    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """See Compute. There is one worker: this process."""
         return run_loop(loop, kwargs, report, self.config.train_threads)

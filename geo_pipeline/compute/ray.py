@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import geo_pipeline
-from geo_pipeline.compute.compute import Loop, Notes, Report, ShardJob, Training
+from geo_pipeline.compute.compute import Loop, Notes, ShardJob
 from geo_pipeline.compute.ray_address import require_cluster
 from geo_pipeline.compute.ray_shards import ShardActors
 from geo_pipeline.compute.ray_training import train_on_ray
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.training.outcome import Report, TrainingResult
 
 NETWORK_CPUS = 0.25
 """What an actor with a network asks: its CPU is its GPU's servant, and other work may stand beside it."""
@@ -77,7 +78,9 @@ class RayCompute:
         )
         yield from ShardActors(job, size, cpus, gpus, config.stall_s).results(keys)
 
-    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None) -> Training:
+    def train(
+        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
+    ) -> TrainingResult:
         """See Compute. Workers and driver share the home's folder."""
         self._start()
         return train_on_ray(loop, kwargs, report, workers or self.config.train_workers, self.config)

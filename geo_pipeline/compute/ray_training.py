@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 import geo_pipeline
-from geo_pipeline.compute.compute import ComputeError, Loop, Report, Training, run_loop
+from geo_pipeline.compute.compute import ComputeError, Loop, run_loop
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.training.outcome import Report, TrainingResult
 
 RESTARTS = 3
 """How often a group of workers is started again after one of them, or its node, is lost."""
@@ -31,7 +32,7 @@ POLL_S = 0.5
 
 def train_on_ray(
     loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int, config: ComputeConfig
-) -> Training:
+) -> TrainingResult:
     """See Compute.train. Rows are reported in the caller's thread while the training runs.
 
     Raises ComputeError with the loop's own words for what it refuses, and when the group was lost too often.
@@ -185,7 +186,7 @@ def _write_result(file: Path, rows: pa.Table) -> None:
     beside.replace(file)
 
 
-def _read_training(file: Path) -> Training:
+def _read_training(file: Path) -> TrainingResult:
     if not file.is_file():
         raise ComputeError(
             "found no result of the training, expected one from its first worker: do the nodes share the home's "
@@ -196,4 +197,4 @@ def _read_training(file: Path) -> Training:
     known = curves.schema.metadata or {}
     if REFUSED.encode() in known:
         raise ComputeError(known[REFUSED.encode()].decode())
-    return Training(curves.replace_schema_metadata(None), json.loads(known[b"metrics"]))
+    return TrainingResult(curves.replace_schema_metadata(None), json.loads(known[b"metrics"]))

@@ -57,7 +57,7 @@ def train_on(task: "RouterTask", out_dir: Path, report: Report) -> TrainingResul
     captions = Captions(
         task.name, "cross-entropy on soft labels", "Nearer paradigm chosen, held out", "%", task.plan.keep_best
     )
-    return loop.run(task, out_dir, usual_loggers(out_dir, report, captions, task.workers.rank), task.workers)
+    return loop.run(task, out_dir, usual_loggers(out_dir, report, captions, task.workers.rank))
 
 
 def learning_rate(config: RouterConfig, step: int, steps: int) -> float:
@@ -108,15 +108,7 @@ class RouterTask(Task[Asked]):
         with georouting.open("rb") as file:
             table = hashlib.file_digest(file, "sha256").hexdigest()
         self.fingerprint = fingerprint_of(config.to_json(), table, backbone)
-        self.card = {
-            "config": config.to_json(),
-            "backbone_fingerprint": backbone,
-            "table_sha256": table,
-            "lessons": len(self.lessons),
-            "held_out": self.held_out,
-            "steps": self.steps,
-            "trainable_parameters": sum(parameter.numel() for parameter in self.parameters.values()),
-        }
+        self.card = {"config": config.to_json(), "backbone_fingerprint": backbone, "table_sha256": table}
 
     def rate(self, epoch: int, step: int) -> float:
         """See Task."""

@@ -20,8 +20,8 @@ from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
 from geo_pipeline.geosurge.scores import combine, partition_scores, summed_table
+from geo_pipeline.training.checkpoint import CheckpointError, fill
 from geo_pipeline.training.device import pick_device
-from geo_pipeline.training.tensor_files import CheckpointError
 
 _PREFIX = "geography."
 
@@ -40,7 +40,7 @@ class CellScorer:
         self.device = pick_device(device)
         geography = geography_of(config, cells, inference.score)
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in stored.tensors.items()}
-        checkpoint.fill(geography, tensors, Path(checkpoint_dir))
+        fill(geography, tensors, Path(checkpoint_dir))
         geography.to(self.device).requires_grad_(False)
         self.tables, self.biases = frozen_tables(geography)
         self.scales = [geography.scale(p) for p in range(len(cells))]

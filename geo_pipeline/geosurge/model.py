@@ -29,6 +29,7 @@ from geo_pipeline.geosurge.pairs import stack_pairs
 from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.vision import TowerArchitecture, VisionTower, build_tower, load_tower
 from geo_pipeline.imagery.crops import resize_pair, ten_crop
+from geo_pipeline.training.checkpoint import fill
 from geo_pipeline.training.device import pick_device
 
 
@@ -113,7 +114,7 @@ class GeoSurge(nn.Module):
         stored = checkpoint.read(Path(folder), hierarchy)
         tower = build_tower(TowerArchitecture.from_json(stored.tower), stored.config.vision.trainable_blocks)
         model = cls(stored.config, stored.hierarchy, tower)
-        checkpoint.fill(model, stored.tensors, Path(folder))
+        fill(model, stored.tensors, Path(folder))
         return model.to(pick_device(device)).eval()
 
 

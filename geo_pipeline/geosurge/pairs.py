@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +23,7 @@ from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups, files_digest, read_columns, rows_by_id
 from geo_pipeline.imagery.crops import centre_crop, resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
-from geo_pipeline.training.order import Part, batches, lane_orders
-from geo_pipeline.training.outcome import NothingToTrainError
+from geo_pipeline.training.order import Part
 
 Pair = tuple[np.ndarray, np.ndarray]
 Crops = tuple[Tensor, Tensor]
@@ -100,34 +98,6 @@ class TrainingPairs:
         group = self._jpeg.files.group_of(self._image_rows[rows])
         edges = np.flatnonzero(np.diff(group)) + 1
         return [part for part in np.split(rows, edges) if len(part)]
-
-    def batches(self, rows: np.ndarray, epoch: int, world: int) -> list[np.ndarray]:
-        """The batches (W, B / W) of an epoch over these rows, in their order."""
-        training = self._training
-        orders_LN = lane_orders(self.groups(rows), training.lanes, training.shuffle_rows, training.seed, epoch)
-        return list(batches(orders_LN, training.batch, world))
-
-    def ids(self, rows: np.ndarray) -> list[str]:
-        """The image ids of these rows."""
-        return [str(self.image_ids[row]) for row in rows]
-
-    def counts(self, trained: int, held_out: int) -> dict[str, Any]:
-        """What a training on so many of these images says of them among its metrics."""
-        return {
-            "train_images": trained,
-            "holdout_images": held_out,
-            "images_without_map": len(self.without_map),
-            "images_without_map_first": self.without_map[:10],
-        }
-
-    def demand(self, rows: np.ndarray) -> None:
-        """Raise NothingToTrainError where these rows are too few to train on."""
-        least = max(2, self._training.lanes)
-        if len(rows) < least:
-            raise NothingToTrainError(
-                f"Found {len(rows)} training images with a class map ({len(self.without_map)} without); expected at "
-                f"least {least}. Add photographs, or segment those that have no map."
-            )
 
     def batch(self, rows: np.ndarray, epoch: int | None) -> Crops:
         """Pixels (B, 3, H, W) and class maps (B, H, W), uint8, of these rows.

@@ -3,11 +3,11 @@
 Where there are several workers, each takes its lanes of the effective batch. The loop belongs to `training.loop`,
 reading to `pairs`, images to loss to `step`, the finished model to `checkpoint`.
 
-Shapes: B images of an effective batch, M of a micro-batch, W workers, P partitions, D width.
+Shapes: B images of an effective batch, M of a micro-batch, P partitions, D width.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.geosurge.config import GeoSurgeConfig, TrainingConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig
+from geo_pipeline.geosurge.image_task import ImageTask
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.pairs import Crops, TrainingPairs
 from geo_pipeline.geosurge.step import TrainingStep
@@ -27,10 +28,9 @@ from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.device import pick_device
 from geo_pipeline.training.holdout import summed_accuracy
 from geo_pipeline.training.loggers import usual_loggers
-from geo_pipeline.training.order import Part, Shares, parts
-from geo_pipeline.training.outcome import NothingToTrainError, Report, TrainingResult
+from geo_pipeline.training.order import Part
+from geo_pipeline.training.outcome import Report, TrainingResult
 from geo_pipeline.training.state import Progress, fingerprint_of
-from geo_pipeline.training.task import Plan, Task
 from geo_pipeline.training.workers import Workers
 
 
@@ -60,59 +60,29 @@ def train_on(pairs: TrainingPairs, model: GeoSurge, out_dir: Path, report: Repor
     """What `train` does, over pairs already read and on the model's device."""
     workers = Workers.present()
     loggers = usual_loggers(out_dir, report, Captions("GeoSURGE", loss="sum over the partitions"), workers.rank)
-    return loop.run(GeoSurgeTask(model, pairs, workers), out_dir, loggers, workers)
+    return loop.run(GeoSurgeTask(model, pairs, workers), out_dir, loggers)
 
 
-def plan_of(config: TrainingConfig) -> Plan:
-    """How long a training of this configuration goes on."""
-    return Plan(config.max_epochs, config.checkpoint_steps, config.micro_batch, config.patience)
-
-
-class GeoSurgeTask(Task[Crops]):
+class GeoSurgeTask(ImageTask):
     """GeoSURGE on images and class maps."""
 
     name = "GeoSURGE"
 
     def __init__(self, model: GeoSurge, pairs: TrainingPairs, workers: Workers) -> None:
-        self.model, self.pairs, self.workers = model, pairs, workers
-        self.config = model.config.training
-        self.device = next(model.geography.parameters()).device
-        if self.config.lanes % workers.world:
-            raise NothingToTrainError(
-                f"Found {workers.world} workers for training.lanes {self.config.lanes}; expected a divisor of the "
-                "lanes: choose lanes as a multiple of the workers."
-            )
-        self.targets_NP = torch.from_numpy(model.hierarchy.assign(pairs.lat_deg, pairs.lon_deg)).long().to(self.device)
-        self.train_rows = self._wanted_rows()
-        pairs.demand(self.train_rows)
-        # As many held-out images as the workers can share evenly.
-        self.held_out = len(pairs.holdout_rows) // workers.world * workers.world
+        config, device = model.config.training, next(model.geography.parameters()).device
+        self.model, self.whole_loss = model, config.symmetric
+        self.targets_NP = torch.from_numpy(model.hierarchy.assign(pairs.lat_deg, pairs.lon_deg)).long().to(device)
+        rows = pairs.train_rows
+        if config.uncovered == "drop":
+            rows = rows[(self.targets_NP[torch.from_numpy(rows).to(device)] >= 0).all(dim=1).cpu().numpy()]
+        super().__init__(pairs, config, rows, device, workers)
         self.bare_step = TrainingStep(model)
         self.network = workers.wrapped(self.bare_step)
         self.parameters = model.trainable()
-        self.optimizer = torch.optim.AdamW(_groups(self.parameters, self.config.weight_decay), lr=self.config.lr)
-        self.plan, self.whole_loss = plan_of(self.config), self.config.symmetric
+        self.optimizer = torch.optim.AdamW(_groups(self.parameters, config.weight_decay), lr=config.lr)
         self.fingerprint = fingerprint_of(
             asdict(model.config), model.hierarchy.fingerprint(), pairs.fingerprint, workers.world
         )
-
-    def _wanted_rows(self) -> np.ndarray:
-        rows = self.pairs.train_rows
-        if self.config.uncovered == "mask":
-            return rows
-        return rows[(self.targets_NP[torch.from_numpy(rows).to(self.device)] >= 0).all(dim=1).cpu().numpy()]
-
-    def rate(self, epoch: int, step: int) -> float:
-        """See Task."""
-        return self.config.lr * self.config.gamma**epoch
-
-    def batches(self, epoch: int) -> Sequence[Shares]:
-        """See Task: arrays (W, B / W)."""
-        return self.pairs.batches(self.train_rows, epoch, self.workers.world)
-
-    def inputs(self, parts: Iterable[Part], epoch: int | None) -> Iterator[tuple[Part, Crops]]:
-        """See Task: pixels and class maps; `epoch` None gives centre crops."""
-        return self.pairs.prefetched(parts, epoch, self.device)
 
     def loss(self, part: Part, inputs: Crops) -> Tensor:
         """See Task."""
@@ -124,14 +94,11 @@ class GeoSurgeTask(Task[Crops]):
 
     def judge(self) -> tuple[float, float]:
         """Loss by the training objective, in a fixed order, and mean accuracy over the thresholds."""
-        rows, world = self.pairs.holdout_rows[: self.held_out], self.workers.world
-        shared = [np.split(rows[at : at + self.config.batch], world) for at in range(0, len(rows), self.config.batch)]
-        cut = (part for shares in shared for part in parts(shares, self.workers.rank, self.config.micro_batch))
         losses, total = [], torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.float64, device=self.device)
-        for part, crops in self.inputs(cut, None):
+        for part, crops in self.inputs(self.held_out_parts(), None):
             loss, features_MD = self._forward(self.bare_step, part, crops)
-            total += loss / world if self.whole_loss else loss
+            total += loss / self.workers.world if self.whole_loss else loss
             found_M2, mine = self.model.best_places(features_MD), part.rows_M
             correct += summed_accuracy(found_M2, self.pairs.lat_deg[mine], self.pairs.lon_deg[mine])
             if part.last:
@@ -139,17 +106,13 @@ class GeoSurgeTask(Task[Crops]):
                 total = torch.zeros((), device=self.device)
         return float(np.mean(losses)), float(self.workers.sum(correct)) / self.held_out
 
-    def image_ids(self, rows_B: np.ndarray) -> list[str]:
-        """See Task."""
-        return self.pairs.ids(rows_B)
-
     def finish(self, progress: Progress) -> dict[str, Any]:
         """See Task."""
-        uncovered_P = (self.targets_NP[torch.from_numpy(self.train_rows).to(self.device)] < 0).float().mean(dim=0)
+        uncovered_P = (self.targets_NP[torch.from_numpy(self.rows).to(self.device)] < 0).float().mean(dim=0)
         return {
-            **self.pairs.counts(len(self.train_rows), self.held_out),
+            **self.counts(),
             "holdout_mean_accuracy": None if math.isnan(progress.best_metric) else progress.best_metric,
-            "train_images_left_out": len(self.pairs.train_rows) - len(self.train_rows),
+            "train_images_left_out": len(self.pairs.train_rows) - len(self.rows),
             "uncovered_share_finest": float(uncovered_P[-1]),
             "temperatures": self.model.geography.temperatures(),
         }

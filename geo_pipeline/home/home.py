@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,29 +171,18 @@ class Home:
         place = self.place(table(name, key))
         conformed = load(name).conform(data).combine_chunks()
         place.parent.mkdir(parents=True, exist_ok=True)
-        beside = _beside(place)
-        pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in conformed.schema.types)
-        with beside.open("wb") as handle:
-            sink = integrity.HashingSink(handle)
-            with pq.ParquetWriter(sink, conformed.schema, compression="zstd") as writer:
-                writer.write_table(conformed, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)
-                content = sink.content_hash(str(conformed.schema))
-                known = {"fingerprint": fingerprint, "content_hash": content, SEAL: integrity.UNSEALED}
-                writer.add_key_value_metadata(known)
-            sha256 = sink.seal()
-            handle.flush()
-            os.fsync(handle.fileno())
-        confirmation = Path(_confirmation(str(place)))
-        before = self.stored(table(name, key))
-        if before is not None and before.content_hash == content and before.sealed:
-            beside.unlink()
-            if before.fingerprint != fingerprint:
-                _write_beside(confirmation, f"{content} {fingerprint}")
-        else:
-            integrity.stamp(str(beside), sha256)
-            beside.replace(place)
-            integrity.stamp(str(place), sha256)
-            confirmation.unlink(missing_ok=True)
+        with _beside(place) as beside:
+            content, sha256 = _write_parquet(beside, conformed, fingerprint)
+            confirmation = Path(_confirmation(str(place)))
+            before = self.stored(table(name, key))
+            if before is not None and before.content_hash == content and before.sealed:
+                if before.fingerprint != fingerprint:
+                    _write_beside(confirmation, f"{content} {fingerprint}")
+            else:
+                integrity.stamp(str(beside), sha256)
+                beside.replace(place)
+                integrity.stamp(str(place), sha256)
+                confirmation.unlink(missing_ok=True)
         return Stored(fingerprint, content, conformed.num_rows)
 
     def first_rows(self, artifact: Artifact, rows: int) -> pa.Table:
@@ -257,6 +245,8 @@ class Home:
         built, place = self.building_place(artifact, fingerprint), self.place(artifact)
         if not self.finished_building(artifact, fingerprint):
             shutil.rmtree(built / LAST, ignore_errors=True)
+            for leftover in built.rglob(".*.part"):  # of a run that was killed while it wrote the marker
+                leftover.unlink()
             content, files = integrity.folder_content(built, {*NO_CONTENT, MARKER})
             known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(files), "files": files}
             _write_beside(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))
@@ -385,12 +375,33 @@ def _json_hash(known: object) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _beside(place: Path) -> Path:
-    """A new name beside a file. Processes of several machines may write the same file, so their ids are not enough."""
-    return place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.part")
+def _write_parquet(place: Path, rows: pa.Table, fingerprint: str) -> tuple[str, str]:
+    """Write a table and wait for the disk; return the hash of its rows and schema, and that of the whole file."""
+    pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in rows.schema.types)
+    with place.open("wb") as handle:
+        sink = integrity.HashingSink(handle)
+        with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+            writer.write_table(rows, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)
+            content = sink.content_hash(str(rows.schema))
+            known = {"fingerprint": fingerprint, "content_hash": content, SEAL: integrity.UNSEALED}
+            writer.add_key_value_metadata(known)
+        sha256 = sink.seal()
+        handle.flush()
+        os.fsync(handle.fileno())
+    return content, sha256
 
 
 def _write_beside(place: Path, text: str) -> None:
-    beside = _beside(place)
-    beside.write_text(text)
-    beside.replace(place)
+    with _beside(place) as beside:
+        beside.write_text(text)
+        beside.replace(place)
+
+
+@contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """A name beside a file, under which it is written before it is renamed; nothing is left of it after an error."""
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)

@@ -38,6 +38,7 @@ class HomeReads(Generic[ProfileT]):
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
             )
+        self.home.verify(artifact)
         return file
 
     def predictions(self, method: str, query_set: str) -> pa.Table:

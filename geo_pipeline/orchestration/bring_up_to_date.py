@@ -20,7 +20,7 @@ from geo_pipeline.orchestration.checks import refuse_failed
 from geo_pipeline.orchestration.dead_runs import close_dead_runs, process_tags, waits_for
 from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.observation import observe
+from geo_pipeline.orchestration.observation import INDEX, observe
 from geo_pipeline.orchestration.partitions import range_tags
 from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.orchestration.recipe import Asset
@@ -160,9 +160,11 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
 
 def remove_leftovers(home: Home) -> None:
     """Delete files that a killed run left beside their place."""
+    leftovers = [*home.root.glob(".*.part"), *(home.root / INDEX).glob(".index-*")]
     for folder in ("tables", "manifests"):
-        for leftover in (home.root / folder).rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
+        leftovers += (home.root / folder).rglob(".*.part")
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
 
 
 def _execute(

@@ -239,11 +239,18 @@ def weights_folder(text: str) -> Path | None:
 
 def folder_identity(folder: Path) -> str:
     """What a weights folder holds: names, sizes and content (of files over 64 MiB the first and last MiB)."""
+    files = sorted(item for item in folder.rglob("*") if item.is_file())
+    facts = ((path.relative_to(folder).as_posix(), path.stat()) for path in files)
+    return _content(folder, tuple((name, status.st_size, status.st_mtime_ns) for name, status in facts))
+
+
+@functools.lru_cache(maxsize=64)
+def _content(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """The identity of a folder with these files (name, size, time of change): read once in a process."""
     hasher = hashlib.sha256()
-    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        size = path.stat().st_size
-        hasher.update(f"{path.relative_to(folder).as_posix()}:{size}:".encode())
-        with path.open("rb") as handle:
+    for name, size, _ in files:
+        hasher.update(f"{name}:{size}:".encode())
+        with (folder / name).open("rb") as handle:
             if size <= SMALL_WEIGHTS_BYTES:
                 hasher.update(handle.read())
             else:

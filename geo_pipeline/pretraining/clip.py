@@ -8,7 +8,7 @@ Shapes: B images, C channels, H x W pixels, T words, D width of the shared space
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from geo_pipeline.pretraining.captions import END, PAD, START, VOCABULARY, capti
 from geo_pipeline.pretraining.clock import TrainingClock
 from geo_pipeline.pretraining.folder import replace_folder
 from geo_pipeline.pretraining.photographs import compress
+from geo_pipeline.training.outcome import Report
 
 CONTEXT = 24
 INPUT_PX = 56
@@ -47,8 +48,6 @@ MODEL_CONFIG: dict[str, Any] = {
         "layers": 2,
     },
 }
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ Shapes: B images, L classes of the drawn planet (the first L queries), Q queries
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from geo_pipeline.pretraining.clock import TrainingClock
 from geo_pipeline.pretraining.folder import replace_folder
 from geo_pipeline.pretraining.photographs import compress
 from geo_pipeline.sample_world.ade20k import ADE20K_CLASSES, CLASS_IDS
+from geo_pipeline.training.outcome import Report
 
 DRAWN_CLASSES = (
     "sky", "earth", "grass", "mountain", "road", "building", "tree", "palm",
@@ -44,8 +44,6 @@ PAD, UNKNOWN = "<pad>", "<unk>"
 TASK_WORDS = (PAD, UNKNOWN, "the", "task", "is", "semantic", "instance", "panoptic")
 PIXELS = 64
 EXAM_SEED = 2_000_000
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -94,17 +94,9 @@ class _Panel:
         """Steps from 0 to the right; values upwards, over round numbers."""
         across = _round_numbers(0.0, max(1.0, steps), 6 if self.width > 500 else 4)
         up = _round_numbers(min(values), max(values), 5 if self.height > 200 else 4)
-        bottom = self.top + self.height
-        return (
-            _Axis(
-                [tick for tick in across if tick <= steps and tick == round(tick)],
-                0.0,
-                max(1.0, steps),
-                self.left,
-                self.left + self.width,
-            ),
-            _Axis(up, up[0], up[-1], bottom, self.top),
-        )
+        whole = [tick for tick in across if tick <= steps and tick == round(tick)]
+        rightwards = _Axis(whole, 0.0, max(1.0, steps), self.left, self.left + self.width)
+        return rightwards, _Axis(up, up[0], up[-1], self.top + self.height, self.top)
 
 
 _LOSS = _Panel("Loss", "", 64, 44, 872, 280)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -27,33 +27,34 @@ from geo_pipeline.training.order import Part, parts
 from geo_pipeline.training.outcome import TrainingDivergedError, TrainingResult
 from geo_pipeline.training.state import Progress, load_state, save_state
 from geo_pipeline.training.task import Inputs, Task
-from geo_pipeline.training.workers import Workers
 
 
-def run(task: Task[Inputs], out_dir: Path, loggers: Sequence[Logger], workers: Workers | None = None) -> TrainingResult:
+def run(task: Task[Inputs], out_dir: Path, loggers: Sequence[Logger]) -> TrainingResult:
     """Train to the end, from the last written state in `out_dir` if there is one, and write the checkpoint there.
 
     A training whose checkpoint is already there whole is not done again. Raises TrainingDivergedError, and
     CheckpointError for the state of another training.
     """
-    return _Loop(task, out_dir, loggers, workers or Workers()).run()
+    return _Loop(task, out_dir, loggers).run()
 
 
 class _Loop(Generic[Inputs]):
-    def __init__(self, task: Task[Inputs], out_dir: Path, loggers: Sequence[Logger], workers: Workers) -> None:
-        self.task, self.out_dir, self.loggers, self.workers = task, out_dir, loggers, workers
+    def __init__(self, task: Task[Inputs], out_dir: Path, loggers: Sequence[Logger]) -> None:
+        self.task, self.out_dir, self.loggers, self.workers = task, out_dir, loggers, task.workers
         self.progress = Progress(task.fingerprint, finished=task.optimizer is None)
         self.waited_s = 0.0
 
     def run(self) -> TrainingResult:
-        optimizer, last = self.task.optimizer, self.out_dir / LAST
+        optimizer = self.task.optimizer
         with ExitStack() as ending:
             for logger in self.loggers:
                 ending.callback(logger.close)
             if optimizer is not None:
-                found = load_state(last, self.task.fingerprint, self.task.parameters, optimizer)
+                found = load_state(self.out_dir / LAST, self.task.fingerprint, self.task.parameters, optimizer)
                 self.progress = found or self.progress
-                self._begin()
+                last = self.progress.curves[-1]._asdict() if self.progress.batches else None
+                for logger in () if self.progress.finished else self.loggers:
+                    logger.begin(self.progress.step, last)
                 while not self.progress.finished:
                     began = time.monotonic()
                     self.waited_s = 0.0
@@ -64,13 +65,6 @@ class _Loop(Generic[Inputs]):
             self.workers.wait()  # until all have looked: the first would write the card that the others look for
             metrics = metrics or self._finish(curves)
         return TrainingResult(curves, {**metrics, "seconds": self.progress.seconds})
-
-    def _begin(self) -> None:
-        progress = self.progress
-        if not progress.finished:
-            last = progress.curves[-1]._asdict() if progress.batches else None
-            for logger in self.loggers:
-                logger.begin(progress.step, last)
 
     def _epoch(self, optimizer: torch.optim.Optimizer) -> int:
         """What is left of an epoch; returns its images."""
@@ -145,21 +139,20 @@ class _Loop(Generic[Inputs]):
             task.network.eval()
             with torch.no_grad():
                 holdout_loss, metric = task.judge()
-            self._demand_finite(holdout_loss)
+            if not math.isfinite(holdout_loss):  # no epoch could be the best
+                raise TrainingDivergedError(
+                    f"The loss of {task.name} on the held-out images is {holdout_loss} at epoch {progress.epoch}, "
+                    f"step {progress.step}; expected a finite number. The last steps of the epoch spoilt the weights, "
+                    "or a held-out image is beyond them. Lower the learning rate, then train again; the state in "
+                    f"{LAST}, where there is one, belongs to the present rate: delete it, or train into another folder."
+                )
             progress.curves.append(CurveRow(progress.step, progress.epoch, 1.0, holdout_loss, rate, metric))
         self._compare(holdout_loss if task.held_out else train_loss, metric)
         seconds = time.monotonic() - began
         progress.seconds += seconds
-        facts = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "loss": train_loss,
-            "holdout_loss": holdout_loss,
-            "metric": metric,
-            "learning_rate": rate,
-            "seconds": seconds,
-            **_speed(images, seconds, self.waited_s),
-        }
+        facts = {"epoch": progress.epoch, "step": progress.step, "loss": train_loss, "holdout_loss": holdout_loss}
+        facts |= {"metric": metric, "learning_rate": rate, "seconds": seconds}
+        facts |= _speed(images, seconds, self.waited_s)
         for logger in self.loggers:
             logger.epoch(facts)
         progress.epoch, progress.batches = progress.epoch + 1, 0
@@ -220,33 +213,19 @@ class _Loop(Generic[Inputs]):
         self.workers.wait()
         return metrics
 
-    def _diverged(self, rows_B: np.ndarray, loss: float) -> None:
+    def _diverged(self, rows_B: np.ndarray, loss: float) -> NoReturn:
+        """Refuse a batch whose loss is not finite, and write down its images."""
         path, progress = self.out_dir / DIVERGED, self.progress
         if self.workers.rank == 0:
             self.out_dir.mkdir(parents=True, exist_ok=True)
-            content = {
-                "epoch": progress.epoch,
-                "step": progress.step,
-                "loss": str(loss),
-                "image_ids": self.task.image_ids(rows_B),
-            }
+            where = {"epoch": progress.epoch, "step": progress.step, "loss": str(loss)}
+            content = {**where, "image_ids": self.task.image_ids(rows_B)}
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         raise TrainingDivergedError(
             f"The loss of {self.task.name} is {loss} at epoch {progress.epoch}, step {progress.step}; expected a "
             f"finite number. The ids of the batch are in {path}; the last good state is kept. Lower the learning rate "
             "or look at these images, then train again."
         )
-
-    def _demand_finite(self, holdout_loss: float) -> None:
-        """A held-out loss that is not finite is refused: no epoch could be the best."""
-        if not math.isfinite(holdout_loss):
-            raise TrainingDivergedError(
-                f"The loss of {self.task.name} on the held-out images is {holdout_loss} at epoch "
-                f"{self.progress.epoch}, step {self.progress.step}; expected a finite number. The last steps of the "
-                "epoch spoilt the weights, or a held-out image is beyond them. Lower the learning rate, then train "
-                f"again; the state in {LAST}, where there is one, belongs to the present rate: delete it, or train "
-                "into another folder."
-            )
 
 
 def _speed(images: int, seconds: float, waited_s: float) -> dict[str, float]:

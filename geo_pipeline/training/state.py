@@ -22,8 +22,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from geo_pipeline.training.checkpoint import CheckpointError, read_tensors
 from geo_pipeline.training.curves import CurveRow
-from geo_pipeline.training.tensor_files import CheckpointError, read_tensors
 
 STATE = "state.safetensors"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from geo_pipeline.training.order import Part, Shares
 from geo_pipeline.training.state import Progress
+from geo_pipeline.training.workers import Workers
 
 Inputs = TypeVar("Inputs")
 
@@ -46,7 +47,7 @@ class Task(ABC, Generic[Inputs]):
     - `name`: as messages call it; `fingerprint`: of settings and data, a state of another one is refused.
     - `network`: wrapped for several workers where there are several; `parameters`: those that are trained, by name.
     - `optimizer`: None where nothing is trained. `held_out`: how many images judge an epoch.
-    - `whole_loss`: each worker computes the loss of the whole batch, instead of a part of it.
+    - `workers`: those that share it; `whole_loss`: each computes the loss of the whole batch, instead of a part of it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Task(ABC, Generic[Inputs]):
     optimizer: torch.optim.Optimizer | None
     held_out: int
     whole_loss: bool = False
+    workers: Workers = Workers()
 
     @abstractmethod
     def rate(self, epoch: int, step: int) -> float:

@@ -13,7 +13,7 @@ from geo_pipeline.baselines.baseline import NoCellsError
 from geo_pipeline.baselines.worker import BaselinePredictor
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.vision import load_tower
-from geo_pipeline.training.tensor_files import CheckpointError
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_not_wholly_written_is_none(checkpoint_of, tmp_path
     """The card is written last: whatever fails before leaves a folder that is refused."""
     model = checkpoint.load(checkpoint_of("planet"), device="cpu")
     checkpoint.save(tmp_path, model, {})
-    monkeypatch.setattr(checkpoint, "save_file", lambda *given: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(checkpoint, "save_tensors", lambda *given: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(tmp_path, model, {})
     with pytest.raises(CheckpointError, match=r"no card\.json"):

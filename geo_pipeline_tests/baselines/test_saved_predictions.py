@@ -6,7 +6,7 @@ from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.worker import BaselinePredictor
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.training.tensor_files import CheckpointError
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 
 NAMES = ("translocator", "geodecoder", "geoclip", "pigeon")

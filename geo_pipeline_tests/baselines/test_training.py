@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from geo_pipeline.baselines.planet import PlaNet
 from geo_pipeline.baselines.training import train
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
-from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 from geo_pipeline_tests.geosurge import tiny_geosurge
 

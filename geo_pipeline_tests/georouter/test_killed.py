@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from geo_pipeline.georouter.training import RouterTask, train, train_on
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import TrainingDivergedError
-from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline.training.workers import Workers
 
 WEIGHTS = ("adapter_model.safetensors", "router_head.safetensors")

@@ -11,11 +11,11 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from geo_pipeline.contracts.contract import load as load_contract
-from geo_pipeline.georouter.checkpoint import RouterCheckpointError
 from geo_pipeline.georouter.training import train
 from geo_pipeline.georouter.worker import RouterPredictor, method_name
 from geo_pipeline.lvlm.model import load
 from geo_pipeline.lvlm.small import build_small_qwen2vl
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.small_lvlm import plain_jpeg
 
 
@@ -97,12 +97,12 @@ def test_a_variant_is_another_method():
 
 
 def test_an_unfinished_or_damaged_checkpoint_is_refused(checkpoint, tmp_path):
-    with pytest.raises(RouterCheckpointError, match=r"no card\.json"):
+    with pytest.raises(CheckpointError, match=r"no card\.json"):
         RouterPredictor(tmp_path)
     shutil.copytree(checkpoint, tmp_path / "cut")
     adapter = tmp_path / "cut" / "adapter_model.safetensors"
     adapter.write_bytes(adapter.read_bytes()[:100])
-    with pytest.raises(RouterCheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged"):
         RouterPredictor(tmp_path / "cut")
 
 
@@ -122,5 +122,5 @@ def test_another_backbone_is_refused(checkpoint, tmp_path):
     card = json.loads((tmp_path / "router" / "card.json").read_text())
     card["config"]["lvlm"]["model"] = str(other)
     (tmp_path / "router" / "card.json").write_text(json.dumps(card))
-    with pytest.raises(RouterCheckpointError, match="train the router again"):
+    with pytest.raises(CheckpointError, match="train the router again"):
         RouterPredictor(tmp_path / "router")

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from geo_pipeline.geosurge.model import GeoSurge
-from geo_pipeline.training.tensor_files import CheckpointError
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 

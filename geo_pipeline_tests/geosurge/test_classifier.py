@@ -25,7 +25,7 @@ from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.geosurge.step import TrainingStep
 from geo_pipeline.geosurge.training import train
 from geo_pipeline.geosurge.worker import FeatureWorker
-from geo_pipeline.training.tensor_files import CheckpointError
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 TARGETS_BP = torch.tensor([[0, 0], [0, 0], [1, 2], [2, -1], [1, 3], [0, 5], [2, 5]])

@@ -9,7 +9,7 @@ from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.inference import CellPredictor
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.scores import combine, partition_scores
-from geo_pipeline.training.tensor_files import CheckpointError
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.training import train
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
-from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 

@@ -157,6 +157,14 @@ def test_a_checkpoint_is_swapped_as_a_whole(home):
     assert [path.name for path in (home.root / "checkpoints").iterdir()] == ["net"]
 
 
+def test_a_marker_that_was_half_written_is_no_content(home):
+    build_checkpoint(home, "one", "f" * 32)
+    first = home.commit_folder(checkpoint("net"), "f" * 32)
+    place = build_checkpoint(home, "one", "g" * 32)
+    (place / ".fingerprint.json.123.part").write_text("{")
+    assert home.commit_folder(checkpoint("net"), "g" * 32).content_hash == first.content_hash
+
+
 def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
     place = build_checkpoint(home, "one", "f" * 32)
     home.commit_folder(checkpoint("net"), "f" * 32)
@@ -276,6 +284,32 @@ def test_the_database_is_left_alone_when_no_table_is_new(home):
     home.write_table("features", "b", features(1.0), "f")
     refresh_views(home)
     assert (home.root / "geo_pipeline.duckdb").stat().st_mtime_ns == before
+
+
+def test_garbage_in_the_database_is_named_and_the_database_made_anew(home, caplog):
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    refresh_views(home)
+    (home.root / "geo_pipeline.duckdb").write_bytes(b"\xfe\x01" * 9000)
+    with pytest.raises(NoTablesError, match=r"duckdb damaged .*`geo-pipeline run` makes it anew"):
+        query(home, "select count(*) n from features")
+    refresh_views(home)
+    assert "holds views only and is made anew" in caplog.text
+    assert query(home, "select count(*) n from features").to_pylist() == [{"n": 2}]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(home):
+    from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+
+    home.write_table("features", "a", features(1.0), "f")
+    before, limits = home.place(table("features", "a")).read_bytes(), getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (600, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            home.write_table("features", "a", features(*range(100)), "g")
+    finally:
+        setrlimit(RLIMIT_FSIZE, limits)
+    assert [path.name for path in (home.root / "tables/features").iterdir()] == ["a.parquet"]
+    assert home.place(table("features", "a")).read_bytes() == before
 
 
 def test_nothing_in_a_home_names_its_place(home):

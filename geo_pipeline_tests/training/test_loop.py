@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.logger import Logger
 from geo_pipeline.training.loggers import usual_loggers
 from geo_pipeline.training.loop import run
 from geo_pipeline.training.outcome import TrainingDivergedError
-from geo_pipeline.training.tensor_files import CheckpointError
 from geo_pipeline_tests.training.tiny_task import PLAN, STEPS, KilledError, LineTask, kill_after
 
 PARTS = 4 + 4 + 1

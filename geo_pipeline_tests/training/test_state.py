@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
+from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.curves import CurveRow
 from geo_pipeline.training.state import STATE, Progress, load_state, save_state
-from geo_pipeline.training.tensor_files import CheckpointError
 
 
 def two_steps():

@@ -1,0 +1,70 @@
+"""What a signal does to work that ends by itself, that is deaf, and that raises something else; in real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from geo_pipeline.commands.stopping import STOPPED, StoppedError, StopsAtSignals
+
+DEAF = """
+import signal, time
+from geo_pipeline.commands.stopping import StopsAtSignals
+with StopsAtSignals(grace_s=0.5):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # as Dagster and Ray do
+    print("works", flush=True)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_deaf_work_is_ended_after_the_time_of_grace_with_one_line(number):
+    child = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "works\n"
+    sent = time.monotonic()
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 128 + number
+    assert err.strip() == STOPPED
+    assert time.monotonic() - sent < 20
+
+
+def test_a_second_signal_ends_deaf_work_at_once():
+    child = subprocess.Popen(
+        [sys.executable, "-c", DEAF.replace("0.5", "50")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "works\n"
+    child.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert (child.returncode, err.strip()) == (128 + signal.SIGTERM, STOPPED)
+
+
+def interrupted(number):
+    """Work that is interrupted and raises what Ray makes of it."""
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise SystemError("lost the connection") from None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_work_that_raises_something_else_at_a_signal_was_stopped_all_the_same(number):
+    before = signal.getsignal(number)
+    with pytest.raises(StoppedError, match="run again to go on") as stopped, StopsAtSignals():
+        interrupted(number)
+    assert stopped.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_without_a_signal_an_error_stays_what_it_is():
+    with pytest.raises(ValueError, match="another"), StopsAtSignals():
+        raise ValueError("another")
