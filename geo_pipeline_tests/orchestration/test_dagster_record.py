@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.dagster_record import DagsterRecordError, check_given, unreadable
 from geo_pipeline.orchestration.dagster_home import DAGSTER_YAML, local_instance
+from geo_pipeline.orchestration.dagster_record import DagsterRecordError, check_given, unreadable
 
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 

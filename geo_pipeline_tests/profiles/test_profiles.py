@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from geo_pipeline.home.artifact import digest
 from geo_pipeline.imagery.source import records_of
+from geo_pipeline.orchestration.versions import digest
 from geo_pipeline.profiles.choices import BenchmarkFiles, Choices, remembered_choices
 from geo_pipeline.profiles.named import named_profile, profile_of_environment, remembered_profile, settled
 from geo_pipeline.profiles.paper import paper
