@@ -26,7 +26,8 @@ from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.home import integrity
 from geo_pipeline.home.home import Home, MissingArtifactError
 from geo_pipeline.methods.registry import METHODS
-from geo_pipeline.orchestration.assets import all_stages
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.profiles.named import remembered_profile
 from geo_pipeline_tests.faults.children import Child, Ended, ended
 from geo_pipeline_tests.faults.damages import DAMAGES, KINDS, damage, flip, garbage, gone
@@ -116,10 +117,11 @@ def content(home: Path) -> dict[str, str | None]:
     """The content hash of everything that a plain run makes, each file read to its end; None for what is damaged."""
     integrity.forget()
     profile, place = remembered_profile(home), Home(home)
-    lineage = all_stages(profile, METHODS, BENCHMARKS)
+    lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     found: dict[str, str | None] = {}
-    for name in lineage.everyday:
-        for artifact in (each for key in lineage.stages[name].keys for each in lineage.stages[name].outputs(key)):
+    made = (lineage.assets[name] for name in lineage.everyday)
+    for asset in (each for each in made if not each.declared.observed):
+        for artifact in (each for key in asset.everyday for each in asset.outputs(key)):
             try:
                 place.verify(artifact)
                 found[artifact.label()] = place.version(artifact)
