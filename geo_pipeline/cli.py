@@ -188,13 +188,21 @@ def score(
         str | None,
         typer.Option("--truth-columns", help="Columns of the truth, where not understood: id=..,lat=..,lon=.."),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            help="Count only queries whose true place lies inside: lat_min,lon_min,lat_max,lon_max (-20,170,-10,-170 "
+            "crosses the date line), a GeoJSON file of polygons, or the token of an S2 cell.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
     with _plain_errors():
         from geo_pipeline.commands.score import score_text, scored
 
-        found = scored(predictions, truth, distance, columns, truth_columns)
+        found = scored(predictions, truth, distance, columns, truth_columns, region)
         typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
 
 
@@ -213,6 +221,9 @@ def partition(
     coordinate: Annotated[
         str, typer.Option("--coordinate", help="What a cell predicts: the mean of its photographs, or its centre.")
     ] = "mean",
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Also the outlines of the cells, for maps: cells.geojson.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
@@ -225,7 +236,7 @@ def partition(
         limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
         config = PartitionConfig(tau_min, limits, semantics, coordinate=coordinate)  # type: ignore[arg-type]
         found = command.partition_file(coordinates, config)
-        written = command.write_partition(found, out)
+        written = command.write_partition(found, out, geojson)
         if as_json:
             typer.echo(json.dumps(found.coverage, indent=1, ensure_ascii=False))
             return

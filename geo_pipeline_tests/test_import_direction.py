@@ -33,3 +33,12 @@ def test_only_one_module_imports_ray():
         if any(line.strip().startswith(("import ray", "from ray")) for line in path.read_text().splitlines())
     )
     assert importing == ["geo_pipeline/compute/compute.py"]
+
+
+def test_only_one_module_imports_s2sphere():
+    importing = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "geo_pipeline").rglob("*.py")
+        if any(line.strip().startswith(("import s2sphere", "from s2sphere")) for line in path.read_text().splitlines())
+    )
+    assert importing == ["geo_pipeline/earth/regions.py"]

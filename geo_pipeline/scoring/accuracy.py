@@ -28,7 +28,8 @@ class Score:
     """Accuracy of one method on one set of queries.
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
-    infinite where half of the queries failed. ignored_rows: rows of a predictions file that belong to no query.
+    infinite where half of the queries failed. ignored_rows: rows of a predictions file that belong to no query. region:
+    where the true places of the counted queries lie, None without a limit; outside: queries left out, being elsewhere.
     """
 
     count: int
@@ -38,6 +39,8 @@ class Score:
     median_km: float
     distance: str
     ignored_rows: int = 0
+    region: str | None = None
+    outside: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`: thresholds as text keys, unrounded fractions, an infinite median as null."""
@@ -49,6 +52,8 @@ class Score:
             "interval_95": {f"{limit:g}": list(pair) for limit, pair in self.interval_95.items()},
             "median_km": self.median_km if math.isfinite(self.median_km) else None,
             "ignored_rows": self.ignored_rows,
+            "region": self.region,
+            "outside": self.outside,
         }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from geo_pipeline.earth.distance import DistanceKind
+from geo_pipeline.earth.regions import Region
 from geo_pipeline.scoring.accuracy import THRESHOLDS_KM, Score, errors_km, score_errors
 from geo_pipeline.scoring.column_files import ColumnFile, FileError, Row, read_column_file
 
@@ -53,16 +54,29 @@ def score_files(
     truth: Path | str,
     kind: DistanceKind | str = "great_circle",
     mapping: Mapping[str, str] | None = None,
+    region: Region | None = None,
 ) -> Score:
     """Score a predictions file; intervals are clustered by author where the truth names authors.
 
+    region: only queries whose true place lies inside are counted, failures among them too.
     mapping: names of columns for the keys PREDICTION_KEYS and TRUTH_KEYS, for files whose own names are not understood,
     for example {"predictions.lat_deg": "y"}. Raises FileError with what was found, expected, and what to do next.
     """
     paired = pair_files(predictions, truth, mapping)
     error = errors_km(paired.lat_deg, paired.lon_deg, paired.truth_lat_deg, paired.truth_lon_deg, kind)
-    score = score_errors(error, paired.authors, THRESHOLDS_KM, distance=str(kind))
-    return replace(score, ignored_rows=paired.ignored_rows)
+    if region is None:
+        score = score_errors(error, paired.authors, THRESHOLDS_KM, distance=str(kind))
+        return replace(score, ignored_rows=paired.ignored_rows)
+    inside = np.flatnonzero(region.contains(paired.truth_lat_deg, paired.truth_lon_deg))
+    if len(inside) == 0:
+        raise FileError(
+            f"found none of the {len(error)} true places of {truth} in {region.name}; expected at least one; check the "
+            "order lat_min,lon_min,lat_max,lon_max, or choose a larger region"
+        )
+    authors = None if paired.authors is None else [paired.authors[row] for row in inside]
+    score = score_errors(error[inside], authors, THRESHOLDS_KM, distance=str(kind))
+    outside = len(error) - len(inside)
+    return replace(score, ignored_rows=paired.ignored_rows, region=region.name, outside=outside)
 
 
 def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str, str] | None = None) -> PairedFiles:
