@@ -16,6 +16,7 @@ from geo_pipeline.scoring.report_protocol import protocol_blocks
 from geo_pipeline.scoring.report_published import published_blocks
 from geo_pipeline.scoring.report_tables import (
     accuracy_table,
+    cell_hits_table,
     coverage_table,
     gain_table,
     georouting_table,
@@ -128,6 +129,13 @@ def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
             accuracy_table(inputs, line.name),
         )
     )
+    hits = cell_hits_table(inputs, line.name)
+    if hits.rows:
+        caption = (
+            "Where the methods that name cells put the images, in percent of all: in the true cell of the finest "
+            "partition, in one that shares a side or a corner with it, or in neither, failures included."
+        )
+        blocks.append(TableBlock(caption, hits))
     if len(winners(inputs, line.name)[1]):
         blocks.append(
             FigureBlock(

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.home.artifact import ALL, Artifact, report, table
 from geo_pipeline.methods.method import Method
 from geo_pipeline.orchestration.assets.examples import example_inputs, report_examples
@@ -15,6 +16,7 @@ from geo_pipeline.orchestration.shards import Shards
 from geo_pipeline.orchestration.stage import Made, Stage, Step, prediction
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.scoring.accuracy import Score, score_errors
+from geo_pipeline.scoring.cell_hits import judged_cell_hits
 from geo_pipeline.scoring.report_inputs import (
     BenchmarkLine,
     MethodLine,
@@ -265,6 +267,11 @@ def report_inputs(
         training_curves={name: step.table("training_curves", name) for name in curve_names},
         published={name: tuple(published_rows(name)) for name in shards.benchmarks if benchmarks[name].published},
         examples=report_examples(step, judged, profile, shards),
+        cell_hits=judged_cell_hits(
+            judged,
+            Hierarchy.from_table(step.table("geocells")).partitions[-1].cell_ids,
+            [name for name, method in methods.items() if method.paradigm == "cells"],
+        ),
     )
 
 
