@@ -4,7 +4,6 @@ Each command imports what it needs when it runs, so that help and mistakes are a
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,14 +131,13 @@ def run(
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.profiles.choices import REMEMBERED
 
         if not (home / REMEMBERED).is_file():
             words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
-            typer.echo(json.dumps({"home": str(home), "profile": None, "assets": []}, indent=1) if as_json else words)
+            typer.echo(json_text({"home": str(home), "profile": None, "assets": []}) if as_json else words)
             return
-        from rich.console import Console
-
         from geo_pipeline.commands import status as command
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
@@ -147,9 +145,9 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         profile, place = remembered_profile(home), Home(home)
         states = command.status(place, profile)
         if as_json:
-            typer.echo(json.dumps(command.to_json(profile, place, states), indent=1, ensure_ascii=False))
+            typer.echo(json_text(command.to_json(profile, place, states)))
         else:
-            command.print_status(Console(), profile, place, states)
+            command.print_status(console(), profile, place, states)
 
 
 @app.command()
@@ -164,15 +162,12 @@ def locate(
     """
     with _plain_errors():
         from geo_pipeline.commands.locate import locate_images, location_text
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         found = locate_images(remembered_profile(home), Home(home), images)
-        typer.echo(
-            json.dumps(found, indent=1, ensure_ascii=False)
-            if as_json
-            else "\n\n".join(location_text(each) for each in found)
-        )
+        typer.echo(json_text(found) if as_json else "\n\n".join(location_text(each) for each in found))
 
 
 @app.command()
@@ -200,10 +195,11 @@ def score(
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.commands.score import score_text, scored
 
         found = scored(predictions, truth, distance, columns, truth_columns, region)
-        typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
+        typer.echo(json_text(found.to_json()) if as_json else score_text(found))
 
 
 @app.command()
@@ -228,9 +224,8 @@ def partition(
 ) -> None:
     """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
     with _plain_errors():
-        from rich.console import Console
-
         from geo_pipeline.commands import partition as command
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.earth.partition import PartitionConfig
 
         limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
@@ -238,13 +233,13 @@ def partition(
         found = command.partition_file(coordinates, config)
         written = command.write_partition(found, out, geojson)
         if as_json:
-            typer.echo(json.dumps(found.coverage, indent=1, ensure_ascii=False))
+            typer.echo(json_text(found.coverage))
             return
-        console = Console()
+        terminal = console()
         for line in command.unusable_lines(found.coverage):
-            console.print(line, highlight=False)
-        console.print(command.coverage_table(found.coverage))
-        console.print(f"{out}: {', '.join(written)}", highlight=False)
+            terminal.print(line)
+        terminal.print(command.coverage_table(found.coverage))
+        terminal.print(f"{out}: {', '.join(written)}")
 
 
 @app.command()
@@ -255,20 +250,20 @@ def sql(
 ) -> None:
     """Ask the home's tables a question in SQL (DuckDB)."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.home.views import query
 
         rows = query(Home(home), question)
         if as_json:
-            typer.echo(json.dumps(rows.to_pylist(), default=str, indent=1))
+            typer.echo(json_text(rows.to_pylist()))
             return
-        from rich.console import Console
         from rich.table import Table
 
         shown = Table(*rows.column_names)
-        for row in rows.to_pylist():
-            shown.add_row(*(str(value) for value in row.values()))
-        Console().print(shown)
+        for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            shown.add_row(*map(str, values))
+        console().print(shown)
 
 
 @sample_app.command()

@@ -12,7 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from geo_pipeline.commands.printing import console
 from geo_pipeline.compute.compute import InProcessCompute, RayCompute
 from geo_pipeline.home.home import Home
 from geo_pipeline.methods.registry import METHODS
@@ -31,10 +33,10 @@ class ProgressDisplay(RunObserver):
         self.console = console
         self.width = width
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(20),
             TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -49,7 +51,7 @@ class ProgressDisplay(RunObserver):
         self.rows = self.reused = 0
         self.needed = len(needed)
         if not needed:
-            self.console.print(f"{stage.name:<{self.width}}  [dim]up to date[/dim]")
+            self.console.print(Text.assemble(f"{stage.name:<{self.width}}  ", ("up to date", "dim")))
             return
         self.task = self.progress.add_task(f"{stage.name:<{self.width}}", total=len(needed), words="")
 
@@ -73,7 +75,10 @@ class ProgressDisplay(RunObserver):
         shards = f"{self.needed} of {len(stage.keys)} shards, " if stage.partitioned else ""
         reused = f", {self.reused} reused" if self.reused else ""
         self.console.print(
-            f"{stage.name:<{self.width}}  {shards}{self.rows:,} {counted(stage)}{reused}  [dim]{seconds:.1f} s[/dim]"
+            Text.assemble(
+                f"{stage.name:<{self.width}}  {shards}{self.rows:,} {counted(stage)}{reused}  ",
+                (f"{seconds:.1f} s", "dim"),
+            )
         )
 
 
@@ -89,28 +94,28 @@ def run_lineage(profile: Profile, folder: Path, selection: str | None, in_proces
     """
     profile.check_start()
     warnings.filterwarnings("ignore", module="dagster")
-    console = Console()
+    terminal = console()
     home = Home(folder)
     home.root.mkdir(parents=True, exist_ok=True)
     place = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
     with place as compute:
         assembly = assemble(profile, home, compute)
         width = max(len(name) for name in selected(assembly.definitions, assembly.lineage, selection))
-        display = ProgressDisplay(console, width)
-        console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
+        display = ProgressDisplay(terminal, width)
+        terminal.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
         with local_instance(home, os.environ) as instance, display.progress:  # type: ignore[arg-type]
             summary = bring_up_to_date(
                 assembly.definitions, assembly.lineage, home, assembly.control, instance, selection, display
             )
     if not summary.executed:
-        console.print("nothing to do: everything is up to date")
-    print_results(console, assembly)
+        terminal.print("nothing to do: everything is up to date")
+    print_results(terminal, assembly)
     if COMPARISON in summary.executed:
         report = home.place(assembly.lineage.stages[COMPARISON].outputs("all")[0])
-        console.print(f"comparison: {report / 'index.html'}", soft_wrap=True)
+        terminal.print(f"comparison: {report / 'index.html'}", soft_wrap=True)
 
 
-def print_results(console: Console, assembly: Assembly) -> None:
+def print_results(terminal: Console, assembly: Assembly) -> None:
     """The benchmark table (percent within each threshold) and where the report lies, as far as they are there."""
     home, lineage = assembly.home, assembly.lineage
     titles = {name: method.title for name, method in METHODS.items()} | {"oracle": "Oracle (better of the two)"}
@@ -129,7 +134,7 @@ def print_results(console: Console, assembly: Assembly) -> None:
             mine = [row for row in rows if row["method"] == method]
             values = [f"{100 * row['accuracy']:.1f}" for row in mine]
             shown.add_row(titles.get(method, method), *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
-        console.print(shown)
+        terminal.print(shown)
     report = lineage.stages["benchmark_report"].outputs("all")[0]
     if home.stored(report) is not None:
-        console.print(f"report: {home.place(report) / 'index.html'}", soft_wrap=True)
+        terminal.print(f"report: {home.place(report) / 'index.html'}", soft_wrap=True)
