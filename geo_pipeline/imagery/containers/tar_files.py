@@ -13,7 +13,7 @@ from typing import BinaryIO
 from geo_pipeline.imagery.containers.entries import Entry, digest_of
 from geo_pipeline.imagery.containers.tar_members import Member, is_hidden, members
 from geo_pipeline.imagery.containers.webdataset_samples import Sample, is_photograph, key_of
-from geo_pipeline.imagery.exif import coordinates_from_exif
+from geo_pipeline.imagery.exif import ExifPosition, position_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind
 from geo_pipeline.imagery.source import SourceError
 
@@ -90,9 +90,12 @@ class TarReader:
         if len(data) < length:
             words = f"Found {len(data)} of its {length} bytes; the archive was cut while it was read."
             return Entry(name, offset, length, None, None, "truncated", words)
-        position = coordinates_from_exif(data) if self.exif else None
-        lat_deg, lon_deg = position or (None, None)
-        return Entry(name, offset, length, digest_of(data), first_bytes_kind(data), lat_deg=lat_deg, lon_deg=lon_deg)
+        found = position_from_exif(data) if self.exif else ExifPosition()
+        # A photograph that cannot be opened says why; that it has no position says the source, which knows the rest.
+        detail = "" if found.problem == "no_coordinate" else found.detail
+        kind, degrees = first_bytes_kind(data), {"lat_deg": found.lat_deg, "lon_deg": found.lon_deg}
+        problem = found.problem if detail and not self.sidecars else None
+        return Entry(name, offset, length, digest_of(data), kind, problem, detail, **degrees)
 
 
 def refuse_compressed(file: BinaryIO, name: str) -> None:
