@@ -17,7 +17,7 @@ from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, wr
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.files import Files, FoundFile
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Raised when readers come to list containers otherwise, so that kept indexes are made anew."""
 INDEX = pa.schema(
     [
