@@ -85,7 +85,7 @@ class TarReader:
         yield from self._finished(sample, apart)
 
     def _finished(self, sample: Sample, apart: "_Apart") -> Iterator[Entry]:
-        if sample.photographs:
+        if sample.photographs and sample.beside:
             apart.sidecars.pop(sample.key, None)  # it stands beside them
         yield from sample.finished()
 
