@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from geo_pipeline.imagery.exif_index import exif_facts
 from geo_pipeline.imagery.metadata.join import ENTRIES, joined
+from geo_pipeline.imagery.metadata.names import composed
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS, MissingImageError
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, PROBLEMS, Files, file_digest
@@ -105,9 +106,10 @@ class FolderSource:
         rule = PathRule(self.images, metadata)
         paths = rule.below_root(rows["path"])
         written = rule.as_written(found["name"])
-        named = pa.concat_arrays([chunk for column in (paths, rows["image_id"]) for chunk in column.chunks])
+        named = composed(pa.concat_arrays([chunk for column in (paths, rows["image_id"]) for chunk in column.chunks]))
         plain = pc.match_substring_regex(found["name"], r"\.[^/.]+$|/$")
-        kept = pc.or_(plain, pc.or_(pc.is_in(found["name"], named), pc.is_in(written, named)))
+        meant = (pc.is_in(composed(each), named) for each in (found["name"], written))
+        kept = pc.or_(plain, pc.or_(*meant))
         found, written = found.filter(kept), written.filter(kept)
         renamed = rows.set_column(rows.schema.get_field_index("path"), "path", paths)
         return _with_reasons(joined(renamed, _entries(found), written), rows["path"], rule)

@@ -7,6 +7,7 @@ the score to `accuracy`; raw replies of language models are read by `lvlm.answer
 """
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,14 +201,16 @@ def _column(file: ColumnFile, key: str, names: tuple[str, ...], named: Mapping[s
 
 
 def _match(truth_file: ColumnFile, truth_ids: list[str], ids: list[str]) -> tuple[dict[str, int], list[str]]:
-    """(row of the truth by key, key of every prediction): the ids as they are when all queries are found so, else
-    without the endings of image files."""
+    """(row of the truth by key, key of every prediction): the ids as they are when all queries are found so, else with
+    letters and marks as one character, as macOS does not write them, else without the endings of image files too."""
     position = {image_id: row for row, image_id in enumerate(truth_ids)}
     keys = ids
-    if not set(truth_ids) <= set(ids):
-        bare = {_without_ending(image_id): row for row, image_id in enumerate(truth_ids)}
-        if len(bare) == len(position):
-            position, keys = bare, [_without_ending(image_id) for image_id in ids]
+    for simpler in (_composed, lambda image_id: _without_ending(_composed(image_id))):
+        if set(position) <= set(keys):
+            break
+        fewer = {simpler(image_id): row for row, image_id in enumerate(truth_ids)}
+        if len(fewer) == len(position):
+            position, keys = fewer, [simpler(image_id) for image_id in ids]
     if len(position) != len(truth_ids):
         twice = next(image_id for image_id in truth_ids if truth_ids.count(image_id) > 1)
         raise FileError(
@@ -215,6 +218,10 @@ def _match(truth_file: ColumnFile, truth_ids: list[str], ids: list[str]) -> tupl
             "every image once; keep one row per image"
         )
     return position, keys
+
+
+def _composed(image_id: str) -> str:
+    return unicodedata.normalize("NFC", image_id)
 
 
 def _without_ending(image_id: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +52,14 @@ def test_an_image_is_found_by_its_id_with_or_without_ending(photos):
     assert records(photos, "IMG_ID,LAT,LON\nnorth/a,1,2\n")[0].locator == "north/a.jpg"
     (photos / "images" / "a.jpg").write_bytes(b"x")
     assert records(photos, "id,lat,lon\na,1,2\n")[0].problem == "ambiguous_file"
+
+
+def test_a_file_whose_letters_are_decomposed_is_found_by_its_composed_name(photos):
+    for name in ("Mu\u0308ller e\u0301.jpg", "Mu\u0308ller without ending"):
+        (photos / "images" / name).write_bytes(with_exif(1, 2))
+        composed = unicodedata.normalize("NFC", name)
+        (record,) = records(photos, f"id,path,lat,lon\nx,images/{composed},1,2\n")
+        assert (record.locator, record.problem) == (name, None)
 
 
 def test_the_metadata_may_name_the_set(photos):
