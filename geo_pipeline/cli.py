@@ -84,6 +84,14 @@ BaselinesOption = Annotated[
         help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
     ),
 ]
+LinksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        envvar="GEO_PIPELINE_FOLLOW_LINKS",
+        help="Whether links of loose photographs may lead out of their folder (DVC, git-annex, a hub's cache); no.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
 
@@ -98,6 +106,7 @@ def run(
     shards: ShardsOption = None,
     max_rejected: RejectedOption = None,
     baselines: BaselinesOption = None,
+    follow_links: LinksOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
@@ -119,7 +128,8 @@ def run(
 
         benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
         chosen_baselines = baselines_of(baselines) if baselines else None
-        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected, chosen_baselines)
+        files = (images, metadata, format, benchmarks, shards, max_rejected)
+        given = Choices(profile, seed, *files, chosen_baselines, follow_links)
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start()
@@ -168,6 +178,12 @@ def locate(
 
         found = locate_images(remembered_profile(home), Home(home), images)
         typer.echo(json_text(found) if as_json else "\n\n".join(location_text(each) for each in found))
+        refused = sum("refused" in each for each in found)
+        if refused:
+            typer.echo(
+                f"geo-pipeline: {refused} of {len(found)} photographs cannot be read; the others stand", err=True
+            )
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from geo_pipeline.compute.compute import InProcessCompute
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL
 from geo_pipeline.home.home import Home
-from geo_pipeline.imagery.decode import canonical_image
+from geo_pipeline.imagery.decode import Canonical, ImageRejected, canonical_image
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
 from geo_pipeline.orchestration.assets import all_stages
@@ -28,16 +28,37 @@ LOCATING = (METHODS["retrieval"], METHODS["generation"], ROUTER)
 
 
 def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[dict[str, Any]]:
-    """One dictionary per image: `image`, `retrieval`, `generation`, `router`, `references`.
+    """One dictionary per image, in their order: `image` (the path as given), `retrieval`, `generation`, `router` and
+    `references`; `image` and `refused` (the reason and its detail) for one that cannot be read.
 
-    Raises StaleInputError when the home's checkpoints or gallery are missing or stale, ImageRejected for an image
-    that cannot be read.
+    Raises StaleInputError when the home's checkpoints or gallery are missing or stale.
     """
     lineage = all_stages(profile, METHODS, BENCHMARKS)
     stage = lineage.stages[ROUTER.asset]
     Freshness(lineage, home).refuse("locate", _needed(lineage))
     step = Step(stage, profile, home, InProcessCompute(profile.compute), {}, lambda line: None)
-    queries = _queries(profile, images)
+    canonical = [_canonical(profile, path) for path in images]
+    refused = {at: words for at, words in enumerate(canonical) if isinstance(words, str)}
+    queries = _queries([image for image in canonical if isinstance(image, Canonical)])
+    answers = iter(_located(step, profile, queries) if queries.num_rows else ())
+    return [
+        {"image": str(path), **({"refused": refused[at]} if at in refused else next(answers))}
+        for at, path in enumerate(images)
+    ]
+
+
+def _canonical(profile: Profile, path: Path) -> Canonical | str:
+    """The image, or why it cannot be read."""
+    try:
+        return canonical_image(path.read_bytes(), profile.canonical_px, profile.canonical_quality)
+    except ImageRejected as error:
+        return str(error)
+    except OSError as error:
+        return f"missing_file: {error.strerror or error}"
+
+
+def _located(step: Step, profile: Profile, queries: pa.Table) -> list[dict[str, Any]]:
+    """The answers to the queries, in their order."""
     maps = _run(
         step,
         "geo_pipeline.segmentation.worker:SegmentationWorker",
@@ -68,7 +89,7 @@ def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[
         queries.select(["image_id", "jpeg"]), retrieval, generation, step.reference_images(top_references(retrieval))
     )
     routed = _run(step, ROUTER.implementation, ROUTER.arguments(step), asked)
-    return _answers(step, images, retrieval, generation, routed)
+    return _answers(step, queries["image_id"].to_pylist(), retrieval, generation, routed)
 
 
 def _needed(lineage: Lineage) -> Iterator[tuple[Stage, str]]:
@@ -80,10 +101,9 @@ def _needed(lineage: Lineage) -> Iterator[tuple[Stage, str]]:
     yield lineage.stages["image_manifest"], ALL
 
 
-def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
+def _queries(images: Sequence[Canonical]) -> pa.Table:
     rows = []
-    for number, path in enumerate(images):
-        image = canonical_image(path.read_bytes(), profile.canonical_px, profile.canonical_quality)
+    for number, image in enumerate(images):
         rows.append(
             {
                 "image_id": f"query-{number:06d}",
@@ -107,7 +127,7 @@ def _run(step: Step, worker: str, kwargs: Any, rows: pa.Table) -> pa.Table:
 
 
 def _answers(
-    step: Step, images: Sequence[Path], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
+    step: Step, query_ids: Sequence[str], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
 ) -> list[dict[str, Any]]:
     by_id: list[dict[str, dict[str, Any]]] = [
         {row["image_id"]: row for row in rows.to_pylist()} for rows in (retrieval, generation, routed)
@@ -119,8 +139,8 @@ def _answers(
         for pair in _pairs(step.home.read_table("images", key, ["image_id", "credit"], ids=sorted(wanted)))
     )
     answers = []
-    for number, path in enumerate(images):
-        found, said, choice = (rows[f"query-{number:06d}"] for rows in by_id)
+    for query_id in query_ids:
+        found, said, choice = (rows[query_id] for rows in by_id)
         candidates = zip(
             found["candidate_ids"] or [],
             found["candidate_lats_deg"] or [],
@@ -129,7 +149,6 @@ def _answers(
         )
         answers.append(
             {
-                "image": path.name,
                 "retrieval": _coordinate(found),
                 "generation": _coordinate(said) | {"raw_answer": said["raw_answer"]},
                 "router": _coordinate(choice) | {"chosen": choice["chosen"], "score": choice["score"]},
@@ -156,6 +175,8 @@ def location_text(answer: dict[str, Any]) -> str:
     def place(found: dict[str, Any]) -> str:
         return "no answer" if found["lat_deg"] is None else f"{found['lat_deg']:.4f}, {found['lon_deg']:.4f}"
 
+    if "refused" in answer:
+        return f"{answer['image']}\n  not located: {answer['refused']}"
     router = answer["router"]
     strength = "" if router["score"] is None else f" (score {router['score']:+.2f})"
     lines = [

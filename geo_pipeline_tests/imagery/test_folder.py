@@ -228,6 +228,25 @@ def test_every_row_and_every_file_is_a_record(photos):
     assert found["b"].stamp == f"{status.st_size}-{status.st_mtime_ns}"
 
 
+def test_a_photograph_by_its_bytes_is_read_or_set_aside_whatever_its_name_is(photos):
+    images = photos / "images"
+    jpeg = (images / "b.jpg").read_bytes()
+    for name in ("p05", "north/p06", "p07.jpg_orig", "p08.JPG~", "b.jpg_original", "b.jpg.json", "p09.heic.tmp"):
+        (images / name).write_bytes(jpeg)
+    for name in ("LICENSE", "Makefile", "p10.jpg.xmp", "p11.png.part"):
+        (images / name).write_text("no photograph")
+    (images / "empty").touch()
+    (images / "clip.mp4").write_bytes(jpeg)
+    found = {record.locator: record for record in listed(FolderSource(images))}
+    aside = {"p07.jpg_orig", "p08.JPG~", "p09.heic.tmp"}
+    assert {name: record.problem for name, record in found.items()} == {
+        **dict.fromkeys(("b.jpg", "north/a.jpg", "p05", "north/p06")),
+        **dict.fromkeys(aside, "unknown_ending"),
+    }
+    assert found["p05"].lat_deg == found["b.jpg"].lat_deg
+    assert "Rename it" in found["p07.jpg_orig"].detail
+
+
 def test_a_photograph_without_an_ending_counts_when_a_row_names_it(photos):
     (photos / "images" / "4763369508").write_bytes(encoded(quartered()))
     (photos / "images" / "LICENSE").write_text("no photograph")

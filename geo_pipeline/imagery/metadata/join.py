@@ -56,7 +56,7 @@ class Claim(NamedTuple):
 
 
 class _Texts(NamedTuple):
-    """What is compared: paths and ids of the rows; names, ids, and paths as the metadata writes them, of the entries."""
+    """What is compared: of the rows paths and ids; of the entries names, ids, and paths as the metadata writes them."""
 
     path: pa.Array
     image_id: pa.Array
