@@ -35,7 +35,7 @@ class BaselineEntry:
 
 BASELINES: dict[str, BaselineEntry] = {
     "lknn": BaselineEntry(f"{_ROOM}.lknn:Lknn", cells=False),
-    "planet": BaselineEntry(f"{_ROOM}.planet:PlaNet"),
+    "planet_net": BaselineEntry(f"{_ROOM}.planet_net:PlaNet"),
     "cplanet": BaselineEntry(f"{_ROOM}.cplanet:CPlaNet"),
     "isns": BaselineEntry(f"{_ROOM}.isns:Isns", class_maps=True),
     "translocator": BaselineEntry(f"{_ROOM}.translocator:TransLocator", class_maps=True),

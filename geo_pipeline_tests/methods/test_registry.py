@@ -21,7 +21,7 @@ from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.profiles.sources import files_spec
 
-BASELINES = ["lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
+BASELINES = ["lknn", "planet_net", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
 EXPECTED = [
     "densest_cell",
     *(f"{name}{ending}" for name in BASELINES for ending in ("", "_without_idea")),
@@ -90,7 +90,7 @@ def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_on_demand()
         for name in lineage.everyday:
             assert set(lineage.parents(lineage.stages[name])) <= set(lineage.everyday)
     assert "isns_predictions" in few.parents(few.stages["benchmark_scores"])
-    assert "planet_predictions" in few.parents(few.stages["comparison_scores"])
+    assert "planet_net_predictions" in few.parents(few.stages["comparison_scores"])
 
 
 def test_query_sets_of_several_shards_are_predicted_by_shard_and_scored_whole():

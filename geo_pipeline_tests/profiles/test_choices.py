@@ -26,7 +26,7 @@ FULL = Choices(
     (BenchmarkFiles("im2gps", "/q", None),),
     5,
     0.25,
-    ("planet", "isns"),
+    ("planet_net", "isns"),
     True,
 )
 
@@ -63,12 +63,12 @@ def test_what_is_not_said_is_remembered_as_long_as_it_fits():
 
 
 def test_baselines_are_names_all_or_none():
-    assert baselines_of(" planet,isns , planet") == ("planet", "isns")
+    assert baselines_of(" planet_net,isns , planet_net") == ("planet_net", "isns")
     assert baselines_of("none") == ()
     assert baselines_of("all") == tuple(BASELINES)
     assert choices_of_environment({"GEO_PIPELINE_BASELINES": "lknn"}).baselines == ("lknn",)
-    for text in (",", "geosurge", "planet,none"):
-        with pytest.raises(ProfileError, match=r"found --baselines .*expected all, none, or some of lknn, planet"):
+    for text in (",", "geosurge", "planet_net,none"):
+        with pytest.raises(ProfileError, match=r"found --baselines .*expected all, none, or some of lknn, planet_net"):
             baselines_of(text)
 
 
@@ -128,7 +128,7 @@ def test_a_benchmark_given_twice_is_refused():
 def test_the_environment_says_everything_too():
     variables = {
         "PROFILE": "photos", "SEED": "3", "IMAGES": "s3://bucket/images", "METADATA": "/data/list.csv", "FORMAT": "tar",
-        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet,isns",
+        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet_net,isns",
         "FOLLOW_LINKS": "1",
     }  # fmt: skip
     assert choices_of_environment({f"GEO_PIPELINE_{name}": value for name, value in variables.items()}) == FULL

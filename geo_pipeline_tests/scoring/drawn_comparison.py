@@ -11,7 +11,7 @@ from geo_pipeline.scoring.report_inputs import BenchmarkLine, MethodLine, judge
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 from geo_pipeline_tests.scoring.drawn_report import CONTEXT, drawn_scores
 
-BASELINES = (("lknn", "[L]kNN"), ("planet", "PlaNet"), ("isns", "ISNs"), ("pigeon", "PIGEON"))
+BASELINES = (("lknn", "[L]kNN"), ("planet_net", "PlaNet"), ("isns", "ISNs"), ("pigeon", "PIGEON"))
 LINES = (
     MethodLine("densest_cell", "Densest cell", "guess"),
     MethodLine("geosurge", "GeoSURGE", "retrieval"),
@@ -34,8 +34,8 @@ SKILL = {
     "fusion_0": 0.35,
     "lknn": 0.5,
     "lknn_without_idea": 0.25,
-    "planet": 0.4,
-    "planet_without_idea": 0.65,
+    "planet_net": 0.4,
+    "planet_net_without_idea": 0.65,
     "isns": 0.5,
     "pigeon": 0.6,
     "pigeon_without_idea": 0.58,
