@@ -26,10 +26,19 @@ def test_every_package_has_a_layer(contracts):
     assert layers["exhaustive"] is True
 
 
-def test_only_one_module_imports_ray():
+def test_only_modules_named_after_ray_import_it():
     importing = sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "geo_pipeline").rglob("*.py")
         if any(line.strip().startswith(("import ray", "from ray")) for line in path.read_text().splitlines())
     )
-    assert importing == ["geo_pipeline/compute/compute.py"]
+    assert importing == [f"geo_pipeline/compute/ray{ending}.py" for ending in ("", "_shards", "_training")]
+
+
+def test_only_one_module_imports_s2sphere():
+    importing = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "geo_pipeline").rglob("*.py")
+        if any(line.strip().startswith(("import s2sphere", "from s2sphere")) for line in path.read_text().splitlines())
+    )
+    assert importing == ["geo_pipeline/earth/regions.py"]

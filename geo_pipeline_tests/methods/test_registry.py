@@ -17,13 +17,13 @@ from geo_pipeline.methods.router import router_inputs, top_references
 from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.code_location import code_location
 from geo_pipeline.orchestration.lineage import bind
-from geo_pipeline.orchestration.partitions import shards_of
+from geo_pipeline.orchestration.partitions import shards_of, variant_and_shard, variant_key
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.profiles.sources import files_spec
 
-BASELINES = ["lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
+BASELINES = ["lknn", "planet_net", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
 EXPECTED = [
     "densest_cell",
     *(f"{name}{ending}" for name in BASELINES for ending in ("", "_without_idea")),
@@ -62,7 +62,7 @@ def test_entries_are_torch_free():
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 def test_what_a_method_declares_is_an_asset(method):
     asset = lineage_of().assets[method.asset]
-    (key, *_) = [key for key in asset.keys if key.partition("|")[2] in ("", method.name)]
+    key = asset.keys[0] if method.baseline is None else variant_key(method.name, "planet_mixed")
     assert {read.asset for read in asset.inputs(key)} == set(method.upstream)
 
 
@@ -84,7 +84,7 @@ def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_when_asked_
     few, all_of_them = (lineage_of(everyday_baselines=names) for names in (("isns",), tuple(BASELINES)))
     trained, answered = "baseline_checkpoints", "baseline_predictions"
     assert few.assets[trained].everyday == ("isns", "isns_without_idea")
-    assert {key.partition("|")[2] for key in few.assets[answered].everyday} == {"isns", "isns_without_idea"}
+    assert {variant_and_shard(key)[0] for key in few.assets[answered].everyday} == {"isns", "isns_without_idea"}
     assert few.assets[trained].keys == all_of_them.assets[trained].keys == all_of_them.assets[trained].everyday
     assert all_of_them.assets[answered].everyday == few.assets[answered].keys
     assert list(few.assets) == list(all_of_them.assets)
@@ -95,8 +95,8 @@ def test_a_plain_run_has_the_named_baselines_and_the_others_are_made_when_asked_
                     assert read.key in lineage.assets[read.asset].everyday
     scored = {read.key for read in few.assets["benchmark_scores"].inputs("planet_mixed") if read.asset == answered}
     compared = {read.key for read in few.assets["comparison_scores"].inputs("planet_mixed") if read.asset == answered}
-    assert scored == {"planet_mixed|isns", "planet_mixed|isns_without_idea"}
-    assert compared == {key for key in few.assets[answered].keys if key.startswith("planet_mixed|")} - scored
+    assert scored == {"isns/planet_mixed", "isns_without_idea/planet_mixed"}
+    assert compared == {key for key in few.assets[answered].keys if key.endswith("/planet_mixed")} - scored
 
 
 def test_query_sets_of_several_shards_are_predicted_by_shard_and_scored_whole():
@@ -111,8 +111,8 @@ def test_query_sets_of_several_shards_are_predicted_by_shard_and_scored_whole():
     assert lineage.parents(assets["georouting_table"])["retrieval_predictions"]["all"] == set(queries)
     assert set(queries) <= lineage.parents(assets["router_checkpoint"])["images"]["all"]
     for name, variant in (("geosurge_ablation_predictions", "depth_1"), ("baseline_predictions", "lknn")):
-        assert [key for key in assets[name].keys if key.endswith(f"|{variant}")] == [
-            f"{part}|{variant}" for part in (*parts, "planet_remote", "planet_cities")
+        assert [key for key in assets[name].keys if key.startswith(f"{variant}/")] == [
+            f"{variant}/{part}" for part in (*parts, "planet_remote", "planet_cities")
         ]
     assert [lineage.benchmark_of(key) for key in (*parts, *queries, "reference-000")] == [
         *["planet_mixed"] * 3, None, None, None

@@ -107,7 +107,7 @@ def test_what_assets_have_of_one_another_counts_for_each(root):
 def test_a_baseline_that_is_edited_is_stale_alone(root):
     found = stale_keys(root, "baselines/pigeon.py")
     assert found["baseline_checkpoints"] == ["pigeon", "pigeon_without_idea"]
-    assert {key.partition("|")[2] for key in found["baseline_predictions"]} == {"pigeon", "pigeon_without_idea"}
+    assert {key.partition("/")[0] for key in found["baseline_predictions"]} == {"pigeon", "pigeon_without_idea"}
     assert set(found) == {"baseline_checkpoints", "baseline_predictions"}
 
 
