@@ -140,3 +140,11 @@ def test_every_table_of_the_lineage_has_a_contract():
     tables = {"catalogue", "quarantine", "images", "segmentations", "geocells", "coverage", "features", "predictions"}
     tables |= {"georouting", "training_curves", "scores", "routing_scores", "census", "duplicates", "leakage"}
     assert tables <= {path.stem for path in (ROOT / "data_contracts").glob("*.yaml")}
+
+
+def test_users_words_are_never_taken_for_terminal_markup():
+    """Every terminal is made in one place, which takes nothing for markup; JSON is written without NaN."""
+    made = re.compile(r"\bConsole\(|from_markup\(|rich\.print|\[/?(?:dim|bold|green|yellow|red)\]")
+    found = [_short(path) for path in LIBRARY if made.search(path.read_text())]
+    assert found == ["geo_pipeline/commands/printing.py"]
+    assert "json.dumps" not in (ROOT / "geo_pipeline/cli.py").read_text()

@@ -37,3 +37,12 @@ def test_only_the_modules_named_after_ray_import_it_and_only_inside_functions():
     importing = {name: lines for name, lines in starts.items() if lines}
     assert sorted(importing) == [f"geo_pipeline/compute/{name}.py" for name in ("ray", "ray_shards", "ray_training")]
     assert all(line.startswith(" ") for lines in importing.values() for line in lines)
+
+
+def test_only_one_module_imports_s2sphere():
+    importing = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "geo_pipeline").rglob("*.py")
+        if any(line.strip().startswith(("import s2sphere", "from s2sphere")) for line in path.read_text().splitlines())
+    )
+    assert importing == ["geo_pipeline/earth/regions.py"]
