@@ -14,7 +14,7 @@ TESTS = sorted((ROOT / "geo_pipeline_tests").rglob("*.py"))
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "shared"}
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".csv", ".svg", ".html", ".mmd", ""}
-KEPT_OUT = {"workspace", "__pycache__", "build", "dist", "shared"}
+KEPT_OUT = {".git", "workspace", "__pycache__", "build", "dist", "shared"}  # .git is a file in a linked worktree
 
 
 def _short(path: Path) -> str:
