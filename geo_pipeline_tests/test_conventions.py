@@ -22,7 +22,7 @@ BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", 
 LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_PREFIX = 400, 60, 10
 HEAVY = {"torch", "ray", "transformers", "peft", "open_clip", "torchvision"}
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".csv", ".svg", ".html", ".mmd", ""}
-KEPT_OUT = {".git", "workspace", "__pycache__", "build", "dist", "shared"}
+KEPT_OUT = {".git", "workspace", "__pycache__", "build", "dist", "shared"}  # .git is a file in a linked worktree
 
 
 def _short(path: Path) -> str:
