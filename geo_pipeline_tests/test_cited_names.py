@@ -156,6 +156,17 @@ def test_every_link_leads_to_a_file_and_a_heading():
     assert {str(path.relative_to(ROOT)): dead for path in paths if (dead := dead_links(path))} == {}
 
 
+def test_every_measurement_stands_in_the_index_with_a_command_that_is_there():
+    folder = ROOT / "docs/measurements"
+    index = (folder / "README.md").read_text()
+    rows = dict(re.findall(r"^\| \[(\w+)\]\(\1\.md\) \| `([^`]+)`", index, re.MULTILINE))
+    assert set(rows) == {path.stem for path in folder.glob("*.md")} - {"README"}
+    modules = [command.split()[2] for command in rows.values() if command.startswith("python -m ")]
+    assert len(modules) > 10
+    assert [name for name in modules if not is_named(name)] == []
+    assert all(words.startswith(("python -m geo_pipeline_tests.", "geo-pipeline ")) for words in rows.values())
+
+
 def test_a_dead_name_is_found(tmp_path):
     assert not is_there("orchestration/stage.py", TESTS[0])
     assert is_there("orchestration/recipe.py", TESTS[0])
