@@ -4,7 +4,6 @@ Each command imports what it needs when it runs, so that help and mistakes are a
 """
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -88,6 +87,14 @@ BaselinesOption = Annotated[
         help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
     ),
 ]
+LinksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        envvar="GEO_PIPELINE_FOLLOW_LINKS",
+        help="Whether links of loose photographs may lead out of their folder (DVC, git-annex, a hub's cache); no.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
 
@@ -102,6 +109,7 @@ def run(
     shards: ShardsOption = None,
     max_rejected: RejectedOption = None,
     baselines: BaselinesOption = None,
+    follow_links: LinksOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
@@ -128,7 +136,8 @@ def run(
 
         benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
         chosen_baselines = baselines_of(baselines) if baselines else None
-        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected, chosen_baselines)
+        files = (images, metadata, format, benchmarks, shards, max_rejected)
+        given = Choices(profile, seed, *files, chosen_baselines, follow_links)
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start()
@@ -172,15 +181,14 @@ def observe(home: HomeOption = DEFAULT_HOME) -> None:
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.profiles.choices import REMEMBERED, refuse_lost_choices
 
         if not (home / REMEMBERED).is_file():
             refuse_lost_choices(home)
             words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
-            typer.echo(json.dumps({"home": str(home), "profile": None, "assets": []}, indent=1) if as_json else words)
+            typer.echo(json_text({"home": str(home), "profile": None, "assets": []}) if as_json else words)
             return
-        from rich.console import Console
-
         from geo_pipeline.commands import status as command
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
@@ -188,9 +196,9 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         profile, place = remembered_profile(home), Home(home)
         states = command.status(place, profile)
         if as_json:
-            typer.echo(json.dumps(command.to_json(profile, place, states), indent=1, ensure_ascii=False))
+            typer.echo(json_text(command.to_json(profile, place, states)))
         else:
-            command.print_status(Console(), profile, place, states)
+            command.print_status(console(), profile, place, states)
 
 
 @app.command()
@@ -205,15 +213,18 @@ def locate(
     """
     with _plain_errors():
         from geo_pipeline.commands.locate import locate_images, location_text
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         found = locate_images(remembered_profile(home), Home(home), images)
-        typer.echo(
-            json.dumps(found, indent=1, ensure_ascii=False)
-            if as_json
-            else "\n\n".join(location_text(each) for each in found)
-        )
+        typer.echo(json_text(found) if as_json else "\n\n".join(location_text(each) for each in found))
+        refused = sum("refused" in each for each in found)
+        if refused:
+            typer.echo(
+                f"geo-pipeline: {refused} of {len(found)} photographs cannot be read; the others stand", err=True
+            )
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -229,14 +240,23 @@ def score(
         str | None,
         typer.Option("--truth-columns", help="Columns of the truth, where not understood: id=..,lat=..,lon=.."),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            help="Count only queries whose true place lies inside: lat_min,lon_min,lat_max,lon_max (-20,170,-10,-170 "
+            "crosses the date line), a GeoJSON file of polygons, or the token of an S2 cell.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.commands.score import score_text, scored
 
-        found = scored(predictions, truth, distance, columns, truth_columns)
-        typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
+        found = scored(predictions, truth, distance, columns, truth_columns, region)
+        typer.echo(json_text(found.to_json()) if as_json else score_text(found))
 
 
 @app.command()
@@ -256,27 +276,29 @@ def partition(
     coordinate: Annotated[
         str, typer.Option("--coordinate", help="What a cell predicts: the mean of its photographs, or its centre.")
     ] = "mean",
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Also the outlines of the cells, for maps: cells.geojson.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
     with _plain_errors():
-        from rich.console import Console
-
         from geo_pipeline.commands import partition as command
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.earth.partition import PartitionConfig
 
         limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
         config = PartitionConfig(tau_min, limits, semantics, coordinate=coordinate)  # type: ignore[arg-type]
         found = command.partition_file(coordinates, config)
-        written = command.write_partition(found, out)
+        written = command.write_partition(found, out, geojson)
         if as_json:
-            typer.echo(json.dumps(found.coverage, indent=1, ensure_ascii=False))
+            typer.echo(json_text(found.coverage))
             return
-        console = Console()
+        terminal = console()
         for line in command.unusable_lines(found.coverage):
-            console.print(line, highlight=False)
-        console.print(command.coverage_table(found.coverage))
-        console.print(f"{out}: {', '.join(written)}", highlight=False)
+            terminal.print(line)
+        terminal.print(command.coverage_table(found.coverage))
+        terminal.print(f"{out}: {', '.join(written)}")
 
 
 @app.command()
@@ -287,20 +309,20 @@ def sql(
 ) -> None:
     """Ask the home's tables a question in SQL (DuckDB)."""
     with _plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.home.views import query
 
         rows = query(Home(home), question)
         if as_json:
-            typer.echo(json.dumps(rows.to_pylist(), default=str, indent=1))
+            typer.echo(json_text(rows.to_pylist()))
             return
-        from rich.console import Console
         from rich.table import Table
 
         shown = Table(*rows.column_names)
-        for row in rows.to_pylist():
-            shown.add_row(*(str(value) for value in row.values()))
-        Console().print(shown)
+        for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            shown.add_row(*map(str, values))
+        console().print(shown)
 
 
 @sample_app.command()
@@ -356,8 +378,19 @@ def _plain_errors() -> Iterator[None]:
     except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
-        typer.echo(f"geo-pipeline: {error or type(error).__name__}", err=True)
+        typer.echo(f"geo-pipeline: {_words_of(error)}", err=True)
         raise typer.Exit(1) from error
+
+
+def _words_of(error: Exception) -> str:
+    """What a message says; of a database's error the first line, without its statement."""
+    words = str(error) or type(error).__name__
+    if isinstance(error, (ValueError, RuntimeError, OSError)):
+        return words
+    return (
+        f"found a database that cannot be read or written: {words.partition(chr(10))[0]}; look whether the disk has "
+        "space and the home may be written to, then run again"
+    )
 
 
 def _errors_of_users() -> tuple[type[Exception], ...]:

@@ -8,13 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from geo_pipeline.baselines.config import BaselineConfig, UnknownBaselineError
+
 if TYPE_CHECKING:
     from geo_pipeline.baselines.baseline import Baseline
-    from geo_pipeline.baselines.config import BaselineConfig
-
-
-class UnknownBaselineError(ValueError):
-    """A name that no baseline has."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ def _lknn() -> "type[Baseline]":
     return Lknn
 
 
-def _planet() -> "type[Baseline]":
-    from geo_pipeline.baselines.planet import PlaNet
+def _planet_net() -> "type[Baseline]":
+    from geo_pipeline.baselines.planet_net import PlaNet
 
     return PlaNet
 
@@ -81,7 +78,7 @@ def _pigeon() -> "type[Baseline]":
 
 BASELINES: dict[str, BaselineEntry] = {
     "lknn": BaselineEntry(_lknn, cells=False),
-    "planet": BaselineEntry(_planet),
+    "planet_net": BaselineEntry(_planet_net),
     "cplanet": BaselineEntry(_cplanet),
     "isns": BaselineEntry(_isns, class_maps=True),
     "translocator": BaselineEntry(_translocator, class_maps=True),
@@ -94,11 +91,11 @@ BASELINES: dict[str, BaselineEntry] = {
 def entry(name: str) -> BaselineEntry:
     """The entry of a baseline. Raises UnknownBaselineError."""
     if name not in BASELINES:
-        raise UnknownBaselineError(f"Found the baseline {name!r}; expected one of {', '.join(BASELINES)}.")
+        raise UnknownBaselineError(f"found the baseline {name!r}; expected one of {', '.join(BASELINES)}.")
     return BASELINES[name]
 
 
-def needs_class_maps(config: "BaselineConfig") -> bool:
+def needs_class_maps(config: BaselineConfig) -> bool:
     """Whether this baseline reads class maps when it answers."""
     return config.idea and entry(config.name).class_maps
 

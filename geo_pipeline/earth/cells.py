@@ -1,7 +1,7 @@
 """S2 cells as arrays of 64-bit ids: from coordinates, to parents, tokens, levels, centres, corners and bounds.
 
-Everything equals s2sphere's results bit for bit. The compiled loops are in `cell_kernels`, imported at first use;
-which cells make up a partition belongs to `partition`.
+Everything equals s2sphere's results bit for bit. The compiled loops are in `cell_kernels`, imported at first use and
+compared with s2sphere once per installation (`kernel_check`); which cells make up a partition belongs to `partition`.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
     """
     lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
     lat, lon = np.ascontiguousarray(lat.reshape(-1)), np.ascontiguousarray(lon.reshape(-1))
-    from geo_pipeline.earth.cell_kernels import leaf_ids
+    from geo_pipeline.earth.kernel_check import kernels
 
     leaves = np.empty(len(lat), np.uint64)
-    in_threads(len(lat), lambda start, stop: leaf_ids(lat, lon, leaves, start, stop))
+    in_threads(len(lat), lambda start, stop: kernels().leaf_ids(lat, lon, leaves, start, stop))
     bad = leaves == 0
     if bad.any():
         row = int(np.argmax(bad))
@@ -101,21 +101,21 @@ def ids_from_tokens(token_texts: Sequence[str]) -> np.ndarray:
 
 def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N,), of the cells' centres."""
-    from geo_pipeline.earth.cell_kernels import centres_deg
+    from geo_pipeline.earth.kernel_check import kernels
 
     cells = _valid(ids)
     centres_N2 = np.empty((len(cells), 2))
-    in_threads(len(cells), lambda start, stop: centres_deg(cells, centres_N2, start, stop))
+    in_threads(len(cells), lambda start, stop: kernels().centres_deg(cells, centres_N2, start, stop))
     return centres_N2[:, 0], centres_N2[:, 1]
 
 
 def cell_vertices(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N, 4), of the cells' corners, counter-clockwise seen from outside."""
-    from geo_pipeline.earth.cell_kernels import corners_deg
+    from geo_pipeline.earth.kernel_check import kernels
 
     cells = _valid(ids)
     corners_N42 = np.empty((len(cells), 4, 2))
-    in_threads(len(cells), lambda start, stop: corners_deg(cells, corners_N42, start, stop))
+    in_threads(len(cells), lambda start, stop: kernels().corners_deg(cells, corners_N42, start, stop))
     return corners_N42[..., 0], corners_N42[..., 1]
 
 
@@ -125,11 +125,11 @@ def cell_bounds(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     As S2 bounds cells, widened by a hair so that the cell surely lies inside. A cell across the date line has
     lon_min_deg > lon_max_deg; one that touches a pole has all longitudes, -180 to 180.
     """
-    from geo_pipeline.earth.cell_kernels import bounds_deg
+    from geo_pipeline.earth.kernel_check import kernels
 
     cells = _valid(ids)
     bounds_N4 = np.empty((len(cells), 4))
-    in_threads(len(cells), lambda start, stop: bounds_deg(cells, bounds_N4, start, stop))
+    in_threads(len(cells), lambda start, stop: kernels().bounds_deg(cells, bounds_N4, start, stop))
     return bounds_N4[:, 0], bounds_N4[:, 1], bounds_N4[:, 2], bounds_N4[:, 3]
 
 

@@ -22,6 +22,7 @@ from geo_pipeline.imagery.stable_hash import stable_hashes
 
 PLACE_LEVEL = 10
 """S2 level of a place: cells of about 10 km."""
+_SHOWN_REASONS = 3
 _OFFSET = r"![^\n]*@(?P<offset>[0-9]{1,18})\+[0-9]{1,18}$"
 """The byte offset (Parquet: the row) in the locator of a photograph inside a larger file."""
 
@@ -178,11 +179,14 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
             "Found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
         )
     listed = ", ".join(f"{reason} {count}" for reason, count in judged.counts().items())
-    (detail,) = details(columns, judged, np.zeros(1, np.int64))
+    firsts = np.sort(np.unique(judged.code, return_index=True)[1])[:_SHOWN_REASONS]
+    shown = " ".join(
+        f"{columns['locator'][row].as_py()}: {judged.reasons[judged.code[row]]}, {detail}"
+        for row, detail in zip(firsts.tolist(), details(columns, judged, firsts), strict=True)
+    )
     return (
-        f"Found {len(judged.code)} photographs and none that can be used ({listed}); the first is "
-        f"{columns['locator'][0].as_py()}: {judged.reasons[judged.code[0]]}, {detail} Expected images with a latitude "
-        "and a longitude, in EXIF or in a metadata file (--metadata)."
+        f"Found {len(judged.code)} photographs and none that can be used ({listed}). The first of each reason: {shown} "
+        "Expected images with a latitude and a longitude, in EXIF or in a metadata file (--metadata)."
     )
 
 

@@ -6,13 +6,13 @@ Turning choices into a profile belongs to `named`.
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from geo_pipeline.baselines.registry import BASELINES
+from geo_pipeline.home.writing import write_whole
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sources import absolute_place
 
@@ -20,7 +20,7 @@ REMEMBERED = "profile.json"
 _DIGEST = "digest"
 _RESULTS = ("tables", "checkpoints", "manifests")
 BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
-_SOURCE = ("images", "metadata", "format", "benchmarks")
+_SOURCE = ("images", "metadata", "format", "benchmarks", "follow_links")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Choices:
     - `benchmarks`: query sets with photographs of their own.
     - `shards`: number of reference shards; `max_rejected`: share of photographs that may be rejected.
     - `baselines`: names of the baselines that a plain run trains; empty: none.
+    - `follow_links`: whether links of loose photographs may lead out of their folder.
     """
 
     profile: str | None = None
@@ -51,6 +52,7 @@ class Choices:
     shards: int | None = None
     max_rejected: float | None = None
     baselines: tuple[str, ...] | None = None
+    follow_links: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "metadata"):
@@ -81,15 +83,13 @@ class Choices:
         return replace(self, **{name: getattr(remembered, name) for name in names if getattr(self, name) is None})
 
     def remember(self, home: Path) -> None:
-        """Write the choices into the home, so that later commands on it need not be told again."""
+        """Write the choices into the home, so that later commands on it need none of them."""
         home.mkdir(parents=True, exist_ok=True)
         said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "benchmarks"}
         known = {name: value for name, value in said.items() if value not in (None, "")}
         known |= {"benchmarks": [vars(each) for each in self.benchmarks]} if self.benchmarks else {}
         known[_DIGEST] = _digest(known)
-        beside = home / f".{REMEMBERED}.{os.getpid()}.part"
-        beside.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        beside.replace(home / REMEMBERED)
+        write_whole(home / REMEMBERED, json.dumps(known, indent=1) + "\n")
 
 
 def remembered_choices(home: Path) -> Choices | None:
@@ -145,6 +145,7 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         shards=_whole("GEO_PIPELINE_SHARDS", shards),
         max_rejected=_share("GEO_PIPELINE_MAX_REJECTED", share),
         baselines=baselines_of(baselines) if baselines else None,
+        follow_links=_yes("GEO_PIPELINE_FOLLOW_LINKS", said("FOLLOW_LINKS")),
     )
 
 
@@ -194,6 +195,15 @@ def _whole(name: str, written: str | None) -> int | None:
     if not written.lstrip("-").isdigit():
         raise ProfileError(f"found {name}={written!r}, expected a whole number")
     return int(written)
+
+
+def _yes(name: str, written: str | None) -> bool | None:
+    if written is None:
+        return None
+    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if written.lower() not in answers:
+        raise ProfileError(f"found {name}={written!r}, expected one of {', '.join(answers)}")
+    return answers[written.lower()]
 
 
 def _share(name: str, written: str | None) -> float | None:

@@ -218,6 +218,20 @@ def test_the_cells_read_back_are_the_hierarchy(points_csv):
     assert cells_table(again).equals(cells_table(found.hierarchy))
 
 
+def test_geojson_holds_every_cell_with_its_count_and_coordinate(run, points_csv, tmp_path):
+    out = tmp_path / "out"
+    done = run(points_csv, *LIMITS, "--geojson", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "cells.geojson" in done.stdout
+    collection = json.loads((out / "cells.geojson").read_text())
+    assert collection["type"] == "FeatureCollection"
+    cells = pq.read_table(out / "cells.parquet").drop_columns(["parent_token"]).to_pylist()
+    assert [feature["properties"] for feature in collection["features"]] == cells
+    assert {feature["geometry"]["type"] for feature in collection["features"]} <= {"Polygon", "MultiPolygon"}
+    run(points_csv, *LIMITS, "--out", out)
+    assert not (out / "cells.geojson").exists(), "what does not belong to coverage.json is gone"
+
+
 @pytest.mark.shared_data
 def test_real_coordinates_of_benchmarks_and_galleries(run, shared_dir, tmp_path):
     out = tmp_path / "yfcc26k"
