@@ -378,8 +378,19 @@ def _plain_errors() -> Iterator[None]:
     except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
-        typer.echo(f"geo-pipeline: {error or type(error).__name__}", err=True)
+        typer.echo(f"geo-pipeline: {_words_of(error)}", err=True)
         raise typer.Exit(1) from error
+
+
+def _words_of(error: Exception) -> str:
+    """What a message says; of a database's error the first line, without its statement."""
+    words = str(error) or type(error).__name__
+    if isinstance(error, (ValueError, RuntimeError, OSError)):
+        return words
+    return (
+        f"found a database that cannot be read or written: {words.partition(chr(10))[0]}; look whether the disk has "
+        "space and the home may be written to, then run again"
+    )
 
 
 def _errors_of_users() -> tuple[type[Exception], ...]:

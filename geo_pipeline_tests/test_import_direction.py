@@ -1,7 +1,9 @@
 import re
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import lint_imports
 
@@ -21,10 +23,28 @@ def test_higher_layers_import_lower_ones_only(monkeypatch):
 def test_every_package_has_a_layer(contracts):
     layers = next(contract for contract in contracts if contract["type"] == "layers")
     named = {name.strip() for layer in layers["layers"] for name in layer.split("|")}
-    rooms = {path.name for path in (ROOT / "geo_pipeline").iterdir() if (path / "__init__.py").is_file()}
+    packages = {path.name for path in (ROOT / "geo_pipeline").iterdir() if (path / "__init__.py").is_file()}
     files = {path.stem for path in (ROOT / "geo_pipeline").glob("*.py")} - {"__init__"}
-    assert named == rooms | files
+    assert named == packages | files
     assert layers["exhaustive"] is True
+
+
+def circle(graph):
+    """One circle of a mapping from modules to what they import, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_imports_go_in_no_circle_lazy_ones_and_those_for_types_included():
+    graph = grimp.build_graph("geo_pipeline", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 200
+    assert circle(imports) == []
+    imports["geo_pipeline.earth.distance"] = {"geo_pipeline.cli"}
+    assert circle(imports) != []
 
 
 def test_only_the_modules_named_after_ray_import_it_and_only_inside_functions():

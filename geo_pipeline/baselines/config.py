@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from geo_pipeline.baselines.registry import BASELINES, entry
 from geo_pipeline.geosurge.config import ConfigError, TrainingConfig, VisionConfig
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 Chosen = TypeVar("Chosen", bound="Options")
+
+
+class UnknownBaselineError(ValueError):
+    """A name that no baseline has."""
 
 
 def demand(condition: bool, message: str) -> None:
@@ -208,6 +211,14 @@ OPTIONS: dict[str, type[Options]] = {
     "geoclip": GeoClipOptions,
     "pigeon": PigeonOptions,
 }
+"""The options of every baseline by its name."""
+
+
+def options_class(name: str) -> type[Options]:
+    """The options of a baseline. Raises UnknownBaselineError."""
+    if name not in OPTIONS:
+        raise UnknownBaselineError(f"found the baseline {name!r}; expected one of {', '.join(OPTIONS)}.")
+    return OPTIONS[name]
 
 
 @dataclass(frozen=True)
@@ -225,8 +236,7 @@ class BaselineConfig:
     options: Options | None = None
 
     def __post_init__(self) -> None:
-        entry(self.name)
-        wanted = OPTIONS[self.name]
+        wanted = options_class(self.name)
         if self.options is None:
             object.__setattr__(self, "options", wanted())
         demand(
@@ -258,14 +268,14 @@ class BaselineConfig:
     @classmethod
     def sample(cls, name: str, idea: bool = True, seed: int = 0) -> "BaselineConfig":
         """A baseline at the size of the embedded sample: a few seconds on two CPU cores."""
-        entry(name)
+        options = options_class(name).sample()
         training = TrainingConfig(lr=2e-3, batch=128, gamma=0.7, patience=2, max_epochs=4, random_crop=True, seed=seed)
-        return cls(name, VisionConfig.sample(), training, idea, OPTIONS[name].sample())
+        return cls(name, VisionConfig.sample(), training, idea, options)
 
 
 def every_baseline(make: Callable[[str, bool], BaselineConfig]) -> tuple[BaselineConfig, ...]:
     """`make(name, idea)` of every baseline, with its idea and without."""
-    return tuple(make(name, idea) for name in BASELINES for idea in (True, False))
+    return tuple(make(name, idea) for name in OPTIONS for idea in (True, False))
 
 
 def config_from_json(value: Mapping[str, Any]) -> BaselineConfig:

@@ -8,13 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from geo_pipeline.baselines.config import BaselineConfig, UnknownBaselineError
+
 if TYPE_CHECKING:
     from geo_pipeline.baselines.baseline import Baseline
-    from geo_pipeline.baselines.config import BaselineConfig
-
-
-class UnknownBaselineError(ValueError):
-    """A name that no baseline has."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,11 @@ BASELINES: dict[str, BaselineEntry] = {
 def entry(name: str) -> BaselineEntry:
     """The entry of a baseline. Raises UnknownBaselineError."""
     if name not in BASELINES:
-        raise UnknownBaselineError(f"Found the baseline {name!r}; expected one of {', '.join(BASELINES)}.")
+        raise UnknownBaselineError(f"found the baseline {name!r}; expected one of {', '.join(BASELINES)}.")
     return BASELINES[name]
 
 
-def needs_class_maps(config: "BaselineConfig") -> bool:
+def needs_class_maps(config: BaselineConfig) -> bool:
     """Whether this baseline reads class maps when it answers."""
     return config.idea and entry(config.name).class_maps
 

@@ -4,7 +4,7 @@ An actor loads its network once and works on one shard at a time. Where its proc
 again, on another node where need be, and the shard goes to whichever actor is free, a bounded number of times. That
 bound is kept here: Ray's own (`max_task_retries`) is used up within a second by a node that does not answer before Ray
 knows that it is lost. Keys go out and numbers come back: rows are read and written where the actor runs.
-docs/measurements/ray.md compares this with Ray tasks and with Ray Data.
+`geo_pipeline_tests.speed.ray_shards` compares this with Ray tasks and with Ray Data.
 """
 
 from collections import Counter, deque

@@ -1,7 +1,7 @@
 """Reads the georouting table and the images it names into lessons: what the router sees of a query, and its target.
 
-The split into train and holdout is by author, or by place where no author is known, never by image (PROTOCOL). The
-network and the loop are `model` and `training`.
+The split into train and holdout is by author, or by coordinate where no author is known, never by image
+(docs/protocol.md). The network and the loop are `model` and `training`.
 """
 
 import hashlib

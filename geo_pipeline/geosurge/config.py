@@ -1,8 +1,8 @@
 """Configuration of GeoSURGE: network, training, inference. Torch-free, so that it can stand in a fingerprint.
 
-Defaults are the paper's values (sections III and IV); what the paper leaves open is decided in PROTOCOL.md and named at
-the field. `sample()` gives the sizes of the embedded sample. Loading of weights belongs to `vision`, the mathematics to
-`fusion`, `geography` and `loss`.
+Defaults are the paper's values (sections III and IV); what the paper leaves open is named at the field and, with its
+reason, in docs/protocol.md. `sample()` gives the sizes of the embedded sample. Loading of weights belongs to `vision`,
+the mathematics to `fusion`, `geography` and `loss`.
 """
 
 from dataclasses import dataclass, field
@@ -216,7 +216,7 @@ class InferenceConfig:
 
     `score` combines the partitions: `log_softmax` sums log probabilities, `cosine_product` multiplies raw cosines,
     `shifted` multiplies (1 + cos) / 2. A reference's retrieval score is cell_weight * log p(its cells) + similarity /
-    similarity_temperature (PROTOCOL.md names both parts, not their balance: this is ours). Exclusions keep a query from
+    similarity_temperature (both parts are the papers', their balance is ours). Exclusions keep a query from
     finding itself: same id, same bytes, a perceptual hash within `phash_bits`, or the same author within `author_km`.
     """
 

@@ -2,8 +2,8 @@
 
 Class-map tokens as queries, RGB tokens as keys and values through a latent.
 
-What Figure 2 leaves open is decided in PROTOCOL.md: the residual stream is the RGB one, the same semantic tokens feed
-every block, the last block is computed for CLS only, and zero blocks leave CLIP's CLS. The CLIP tower belongs to
+What Figure 2 leaves open is decided in docs/protocol.md: the residual stream is the RGB one, the same semantic tokens
+feed every block, the last block is computed for CLS only, and zero blocks leave CLIP's CLS. The CLIP tower belongs to
 `vision`, the projection to the embedding space to `model`.
 
 Shapes: B images, H x W pixels, P pixels of a patch, T tokens (CLS first), S semantic width, D width of the RGB tokens,

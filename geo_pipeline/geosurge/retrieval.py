@@ -1,6 +1,6 @@
 """Method `retrieval`.
 
-The best reference image, by the probability of its cells and its similarity to the query (PROTOCOL.md).
+The best reference image, by the probability of its cells and its similarity to the query (docs/protocol.md).
 
 A reference's score is cell_weight * log p(its cells) + similarity / temperature. A query never finds itself, the same
 bytes, a near-identical image, or an image of the same author within 1 km: a burst of one evening would answer every

@@ -2,7 +2,7 @@
 
 An *artifact* is one file or folder of the home: one key of a table, a manifest, a checkpoint, the report. A
 *fingerprint* says from what an artifact was made (code version, configuration, content of what it read); a *content
-hash* says what is in it. Reading and writing belongs to storage.py, what each stage reads belongs to stage.py.
+hash* says what is in it. Reading and writing belongs to `home`, what each asset reads to the layers above.
 """
 
 from dataclasses import dataclass

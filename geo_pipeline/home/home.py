@@ -26,6 +26,7 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.home import integrity
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
 from geo_pipeline.home.integrity import SEAL, DamageError, Use, file_state
+from geo_pipeline.home.writing import beside, write_whole
 from geo_pipeline.training.folder import LAST, NO_CONTENT
 
 LOG = logging.getLogger(__name__)
@@ -171,16 +172,16 @@ class Home:
         place = self.place(table(name, key))
         conformed = load(name).conform(data).combine_chunks()
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(place) as beside:
-            content, sha256 = _write_parquet(beside, conformed, fingerprint)
+        with beside(place) as part:
+            content, sha256 = _write_parquet(part, conformed, fingerprint)
             confirmation = Path(_confirmation(str(place)))
             before = self.stored(table(name, key))
             if before is not None and before.content_hash == content and before.sealed:
                 if before.fingerprint != fingerprint:
-                    _write_beside(confirmation, f"{content} {fingerprint}")
+                    write_whole(confirmation, f"{content} {fingerprint}")
             else:
-                integrity.stamp(str(beside), sha256)
-                beside.replace(place)
+                integrity.stamp(str(part), sha256)
+                part.replace(place)
                 integrity.stamp(str(place), sha256)
                 confirmation.unlink(missing_ok=True)
         return Stored(fingerprint, content, conformed.num_rows)
@@ -219,7 +220,7 @@ class Home:
         content = _json_hash(dict(shards))
         place.parent.mkdir(parents=True, exist_ok=True)
         known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(shards), "shards": dict(shards)}
-        _write_beside(place, json.dumps(known, indent=1))
+        write_whole(place, json.dumps(known, indent=1))
         return Stored(fingerprint, content, len(shards))
 
     # Folders: checkpoints and reports
@@ -249,7 +250,7 @@ class Home:
                 leftover.unlink()
             content, files = integrity.folder_content(built, {*NO_CONTENT, MARKER})
             known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(files), "files": files}
-            _write_beside(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))
+            write_whole(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))
             for name, sha256 in files.items():
                 integrity.stamp(str(built / name), sha256)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -389,19 +390,3 @@ def _write_parquet(place: Path, rows: pa.Table, fingerprint: str) -> tuple[str, 
         handle.flush()
         os.fsync(handle.fileno())
     return content, sha256
-
-
-def _write_beside(place: Path, text: str) -> None:
-    with _beside(place) as beside:
-        beside.write_text(text)
-        beside.replace(place)
-
-
-@contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """A name beside a file, under which it is written before it is renamed; nothing is left of it after an error."""
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        yield beside
-    finally:
-        beside.unlink(missing_ok=True)

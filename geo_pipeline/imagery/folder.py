@@ -2,8 +2,8 @@
 
 With metadata, its rows are the records: the path of a row is relative to the metadata's own folder (or to the image
 folder), or the image is found by its id. Without, every image file of the folder is a record; its author is unknown.
-Files and URLs belong to `files`, what a path means to `folder_paths`, matching rows with files to `join`, the EXIF of
-each file to `exif_index`.
+Files and URLs belong to `stores`, what a path means to `stores.folder_paths`, matching rows with files to
+`metadata.join`, the EXIF of each file to `exif_index`.
 """
 
 import hashlib
@@ -21,8 +21,9 @@ from geo_pipeline.imagery.metadata.names import composed
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
 from geo_pipeline.imagery.odd_endings import candidates, photographs
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS, MissingImageError
-from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, PROBLEMS, Files, file_digest
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, Files, file_digest
 from geo_pipeline.imagery.stores.folder_paths import PathRule
+from geo_pipeline.imagery.stores.store import PROBLEMS
 
 _PHOTOGRAPH = r"(?i)/$|(^|/)[^/.]+$|(" + "|".join(rf"\{suffix}" for suffix in IMAGE_SUFFIXES) + ")$"
 """Names that a metadata file may mean: those that end as photographs do, and those without any ending."""

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.imagery.file_kind import first_bytes_kind
-from geo_pipeline.imagery.stores.files import FOUND, IMAGE_SUFFIXES, Files
+from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, Files
+from geo_pipeline.imagery.stores.store import FOUND
 
 _ENDINGS = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)
 _PLAIN = f"(?i)/$|({_ENDINGS})$"

@@ -1,1 +1,1 @@
-"""One vision-language model: loading, prompts to tensors, answers. Under generation, the re-ranker and the router."""
+"""One vision-language model: loading, prompts to tensors, answers. Under generation and the router."""

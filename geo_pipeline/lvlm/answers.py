@@ -1,7 +1,8 @@
 """Reads a coordinate out of a model's answer, strictly, and writes the answer that the sample's model is taught.
 
 Every answer that gives no coordinate gets a machine word for the reason: it is counted as a failure, never dropped
-(PROTOCOL: denominators never shrink). Reading one number with its degree signs and hemispheres is `lvlm.angles`.
+(docs/protocol.md: denominators never shrink). Reading one number with its degree signs and hemispheres is
+`lvlm.angles`.
 """
 
 import json

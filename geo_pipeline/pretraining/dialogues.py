@@ -3,8 +3,9 @@
 Three lessons. *Geolocation*: the generation prompt, answered with the coordinate. *Evidence*: the router's layout (a
 query image, two predicted coordinates, a retrieved image, more coordinates) with questions on what can be seen there:
 is it the same place, how far apart are two coordinates, how far is this image from that coordinate. *Glance*: the
-router's own prompts, at whose last token all of that evidence must be readable at once. Those are abilities of any
-large vision-language model; which paradigm to trust is asked nowhere here, the router learns that from its own table.
+router's own prompts, at whose last token all of that evidence must be readable at once, how far off each of the two
+predictions is among it. Together those two say which paradigm is nearer: a router on this network has been taught most
+of its task before its own training (docs/measurements/sample_planets.md).
 """
 
 from collections.abc import Sequence

@@ -6,13 +6,13 @@ Turning choices into a profile belongs to `named`.
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from geo_pipeline.baselines.registry import BASELINES
+from geo_pipeline.home.writing import write_whole
 from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sources import absolute_place
 
@@ -83,15 +83,13 @@ class Choices:
         return replace(self, **{name: getattr(remembered, name) for name in names if getattr(self, name) is None})
 
     def remember(self, home: Path) -> None:
-        """Write the choices into the home, so that later commands on it need not be told again."""
+        """Write the choices into the home, so that later commands on it need none of them."""
         home.mkdir(parents=True, exist_ok=True)
         said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "benchmarks"}
         known = {name: value for name, value in said.items() if value not in (None, "")}
         known |= {"benchmarks": [vars(each) for each in self.benchmarks]} if self.benchmarks else {}
         known[_DIGEST] = _digest(known)
-        beside = home / f".{REMEMBERED}.{os.getpid()}.part"
-        beside.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        beside.replace(home / REMEMBERED)
+        write_whole(home / REMEMBERED, json.dumps(known, indent=1) + "\n")
 
 
 def remembered_choices(home: Path) -> Choices | None:

@@ -1,10 +1,10 @@
 """Success and failure cases (GeoSURGE, Figures 3 and 4): which queries are shown, and beside which reference image.
 
 The reference image of an example is the paper's: of those within the geocell (finest partition) that holds the true
-place, the one nearest to the predicted place. Where that cell holds no reference image, or no cell holds the true
-place, it is the one nearest to the true place, and the page says so. How far the nearest of all reference images lies
-from the true place is told in any case: the paper explains a failure by it. Drawing belongs to `example_figures`, words
-to `example_page` (both in `report`), reading what is shown to `example_photographs`.
+coordinate, the one nearest to the predicted one. Where that cell holds no reference image, or no cell holds the true
+coordinate, it is the one nearest to the true coordinate, and the page says so. How far the nearest of all reference
+images lies from the true coordinate is printed in any case: the paper explains a failure by it. Drawing belongs to
+`report.example_figures`, words to `report.example_page`, reading what is shown to `example_photographs`.
 """
 
 from collections.abc import Sequence

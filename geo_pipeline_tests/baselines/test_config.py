@@ -12,9 +12,10 @@ from geo_pipeline.baselines.config import (
     IsnsOptions,
     LknnOptions,
     PlaNetOptions,
+    UnknownBaselineError,
     config_from_json,
 )
-from geo_pipeline.baselines.registry import BASELINES, UnknownBaselineError, needs_class_maps
+from geo_pipeline.baselines.registry import BASELINES, needs_class_maps
 from geo_pipeline.geosurge.config import ConfigError, TrainingConfig
 
 

@@ -270,6 +270,7 @@ def main() -> int:
     """Run the campaign; 0 when nothing was lost and nothing wrong went without a word."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few of each fault, in two to three minutes")
+    parser.add_argument("--part", choices=sorted(PARTS), help="one part of the whole campaign only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where the homes lie; a temporary folder without it")
     given = parser.parse_args()
@@ -279,7 +280,8 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="geo-pipeline-faults-", dir=given.folder) as folder:
         campaign = Campaign(Path(folder), given.seed)
-        (short if given.short else whole)(campaign)
+        for part in [PARTS[given.part]] if given.part else [short] if given.short else PARTS.values():
+            part(campaign)
     for fault, count in sorted(campaign.counts.items()):
         echo(f"{count:4d}  {fault}")
     echo(f"{sum(campaign.counts.values())} faults in {time.monotonic() - began:.0f} s, {len(campaign.wrong)} wrong")
@@ -300,22 +302,38 @@ def short(campaign: Campaign) -> None:
     refusals(campaign)
 
 
-def whole(campaign: Campaign) -> None:
-    """Fifty kills in ten homes, twenty stops, damages of every kind of file in every way, and the rest."""
+def kills(campaign: Campaign) -> None:
+    """Fifty in ten homes, two of them on Ray."""
     for number in range(10):
         kill(campaign, number, 5, ray=number >= 8)
+
+
+def stops(campaign: Campaign) -> None:
+    """Ten of each signal, three of them on Ray."""
     for number in range(10):
         stop(campaign, signal.SIGTERM, ray=number >= 7)
         stop(campaign, signal.SIGINT, ray=number >= 7)
+
+
+def damages(campaign: Campaign) -> None:
+    """Fifty: every kind of file, in ways drawn by chance."""
     chosen = [(kind, how) for kind in KINDS for how in DAMAGES]
-    for kind, how in campaign.chance.sample(chosen, 50):
+    campaign.chance.shuffle(chosen)
+    for kind, how in chosen[:50]:
         damage_one(campaign, kind, how)
-    use_rotten(campaign)
+
+
+def rest(campaign: Campaign) -> None:
+    """Two runs, a full disk, a home that may only be read, a rotten table, and what is refused."""
     two_runs(campaign)
     for file_bytes in (2_000, 20_000, 200_000):
         full_disk(campaign, file_bytes)
     read_only(campaign)
+    use_rotten(campaign)
     refusals(campaign)
+
+
+PARTS = {"kills": kills, "stops": stops, "damages": damages, "rest": rest}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def test_trainable_parameters_at_the_papers_size():
         router = GeoRouter(backbone, RouterConfig())
     trainable = sum(parameter.numel() for parameter in router.trainable().values())
     assert trainable == 6_884_864
-    # The paper's printed total counts the head twice (PROTOCOL).
+    # The paper's printed total counts the head twice (docs/protocol.md).
     assert sum(parameter.numel() for parameter in router.parameters()) + 3584 == 8_298_264_064
 
 

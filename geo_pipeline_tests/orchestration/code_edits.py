@@ -31,7 +31,7 @@ class Edit:
 
 
 EDITS = (
-    Edit("a colour of the page of curves", "training/curve_page.py", "#", "# ", "38 of 60, GeoSURGE retrained"),
+    Edit("a colour of curves", "training/curve_page.py", "#0b69a3", "#0b69a4", "38 of 60, GeoSURGE retrained"),
     Edit("the shortlist of retrieval", "geosurge/retrieval.py", "", EDIT, "38 of 60, GeoSURGE retrained"),
     Edit("the bootstrap of intervals", "scoring/accuracy.py", "", EDIT, "42 of 60, GeoSURGE retrained"),
     Edit("a rename in earth/parallel.py", "earth/parallel.py", "edges", "borders", "45 of 60, GeoSURGE retrained"),

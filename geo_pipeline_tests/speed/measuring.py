@@ -59,7 +59,7 @@ def machine() -> dict[str, object]:
 
 
 def save(name: str, figures: dict[str, Any], markdown: str) -> None:
-    """Write docs/measurements/NAME.json and NAME.md: the figures, and the same for a reader."""
+    """Write two files of this name into docs/measurements/: the figures as JSON, and as Markdown for a reader."""
     MEASUREMENTS.mkdir(parents=True, exist_ok=True)
     known = {"measured": datetime.now(UTC).date().isoformat(), "machine": machine(), **figures}
     (MEASUREMENTS / f"{name}.json").write_text(json.dumps(known, indent=1) + "\n")

@@ -16,7 +16,8 @@ from geo_pipeline.imagery.containers.entries import Entry, Reader
 from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, write_kept
 from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError, SourceError
-from geo_pipeline.imagery.stores.files import Files, FoundFile
+from geo_pipeline.imagery.stores.files import Files
+from geo_pipeline.imagery.stores.store import FoundFile
 
 INDEX_VERSION = 3
 """Raised when readers come to list containers otherwise, so that kept indexes are made anew."""

@@ -22,7 +22,8 @@ from geo_pipeline.imagery.containers.index import INDEX, INDEX_VERSION, index_of
 from geo_pipeline.imagery.metadata.join import ENTRIES, from_entries, joined
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
 from geo_pipeline.imagery.source import LISTING_ROWS, MissingImageError, SourceError
-from geo_pipeline.imagery.stores.files import Files, FoundFile, absolute, file_digest
+from geo_pipeline.imagery.stores.files import Files, absolute, file_digest
+from geo_pipeline.imagery.stores.store import FoundFile
 
 BLOCK_BYTES = 8 << 20
 """Photographs that begin in the same piece of a container of this size share a block."""

@@ -1,6 +1,6 @@
 """Reads the metadata columns of a Parquet file: texts, whatever their type, and coordinates as numbers or as texts.
 
-Photographs inside Parquet files belong to `parquet_files`, metadata in CSV to `csv_tables`.
+Photographs inside Parquet files belong to `containers.parquet_files`, metadata in CSV to `csv_tables`.
 """
 
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from geo_pipeline.imagery.source import MissingImageError, SourceError
-from geo_pipeline.imagery.stores.files import StoreError
+from geo_pipeline.imagery.stores.store import StoreError
 
 TRIES = 3
 WAIT_S = 0.25

@@ -1,7 +1,7 @@
 """The files below one root, on this machine or behind any fsspec URL: what is there, and their bytes.
 
-How a local folder is walked and read belongs to `local`, object stores and web servers to `remote`; what a
-file holds belongs to the readers.
+How a local folder is walked and read belongs to `local`, object stores and web servers to `remote`, what both answer to
+`store`; what a file holds belongs to the readers.
 """
 
 import fnmatch
@@ -10,17 +10,17 @@ import io
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError, SourceError
+from geo_pipeline.imagery.stores.store import FOUND, FoundFile, Span, Store, WholeFilesError
 
 IMAGE_SUFFIXES = tuple(
     f".{ending}"
@@ -28,73 +28,11 @@ IMAGE_SUFFIXES = tuple(
     for ending in group.split()
 )
 """Endings of files that are taken for photographs; other files of a folder are passed over."""
-PROBLEMS = {
-    "path_outside": "A link that leads out of the folder; only what lies below it is read. Give --follow-links for a "
-    "collection of links (DVC, git-annex, a hub's cache), or name the folder that it leads to.",
-    "missing_file": "A link to nothing.",
-    "not_a_file": "No plain file but a pipe, a socket or a device.",
-    "unknown_ending": "The file begins as a photograph, and its name does not end as one. Rename it.",
-    "unreadable_name": "The file's name is not UTF-8. Rename it.",
-}
-"""Why a file that was found is not read: the machine word and what it says to a person."""
 LARGEST_READ = 16 << 20
 """Neighbouring ranges of one file are read together up to this many bytes."""
 LARGEST_GAP = 256 << 10
 """Ranges of one file that are no further apart than this are neighbours; what lies between is read and dropped."""
 _ROWS = 65_536
-
-
-class StoreError(SourceError):
-    """An object store or a server does not answer, or answers with an error: nothing is known about the photograph."""
-
-
-class WholeFilesError(SourceError):
-    """A server gives only whole files, no parts of them."""
-
-
-class FoundFile(NamedTuple):
-    """One file: its name relative to the root with forward slashes, its bytes, and a text that changes with them.
-
-    `problem` is a word of PROBLEMS; `size` is -1 where a server does not say it.
-    """
-
-    name: str
-    size: int
-    identity: str
-    problem: str | None = None
-
-
-FOUND = schema(FoundFile._fields, size=pa.int64(), identity=pa.string())
-"""Files as a table; `problem` is a word of PROBLEMS or null."""
-
-
-class Span(NamedTuple):
-    """A piece of a file that is read at once: from byte `start` to `end` (None: its end), for some wanted ranges."""
-
-    name: str
-    start: int
-    end: int | None
-    ranges: tuple[tuple[int, int | None], ...]
-
-
-class Store(Protocol):
-    """A place that holds files: a local folder, or a prefix of an object store."""
-
-    def walk(self) -> Iterator[FoundFile]:
-        """Every file that is not hidden, in no order; `SourceError` when the folder cannot be listed."""
-        ...
-
-    def stated(self, names: Sequence[str]) -> list[FoundFile]:
-        """The named files; `SourceError` for one that is not there."""
-        ...
-
-    def open(self, name: str) -> BinaryIO:
-        """A buffered, seekable file; `MissingImageError` when it cannot be had."""
-        ...
-
-    def read_spans(self, spans: Iterable[Span]) -> Iterator[bytes | MissingImageError]:
-        """The bytes of each span, fewer where the file ends before."""
-        ...
 
 
 @dataclass(frozen=True)

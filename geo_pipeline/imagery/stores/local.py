@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geo_pipeline.imagery.source import MissingImageError, SourceError
-from geo_pipeline.imagery.stores.files import FoundFile, Span
+from geo_pipeline.imagery.stores.store import FoundFile, Span
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.errors import TRIES, WAIT_S, lasting, no_answer, tried
-from geo_pipeline.imagery.stores.files import FoundFile, Span, StoreError, WholeFilesError
+from geo_pipeline.imagery.stores.store import FoundFile, Span, StoreError, WholeFilesError
 
 SPANS_AT_ONCE = 64
 """Most pieces that are asked for at the same time."""

@@ -8,7 +8,8 @@ import pytest
 
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores import files as files_module
-from geo_pipeline.imagery.stores.files import FOUND, Files, Span, braces, file_digest, inside, open_url, spans_of
+from geo_pipeline.imagery.stores.files import Files, braces, file_digest, inside, open_url, spans_of
+from geo_pipeline.imagery.stores.store import FOUND, Span
 
 CONTENT = bytes(range(256)) * 16
 

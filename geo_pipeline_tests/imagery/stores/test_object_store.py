@@ -18,7 +18,8 @@ from geo_pipeline.imagery.folder import FolderSource
 from geo_pipeline.imagery.opening import open_source
 from geo_pipeline.imagery.source import MissingImageError, SourceError, records_of
 from geo_pipeline.imagery.stores import errors as store_errors
-from geo_pipeline.imagery.stores.files import Files, StoreError, open_url
+from geo_pipeline.imagery.stores.files import Files, open_url
+from geo_pipeline.imagery.stores.store import StoreError
 from geo_pipeline_tests.imagery.containers.test_tar_files import JPEG, tar_of
 from geo_pipeline_tests.imagery.drawn_files import with_exif
 from geo_pipeline_tests.imagery.test_folder import CountingFolder
