@@ -317,9 +317,9 @@ def sql(
         if as_json:
             typer.echo(json_text(rows.to_pylist()))
             return
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        shown = Table(*rows.column_names)
+        shown = Table(*(Column(name, overflow="fold") for name in rows.column_names))
         for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
             shown.add_row(*map(str, values))
         console().print(shown)

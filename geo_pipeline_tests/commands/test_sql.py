@@ -37,6 +37,15 @@ def test_columns_of_one_name_are_all_shown(sql):
     assert next(iter(row)) == "a"
 
 
+def test_a_value_wider_than_the_terminal_is_shown_whole(sql):
+    wide = "".join(f"<{number}>" for number in range(100))
+    done = sql(f"select '{wide}' as a, 1 as \"{wide}\"")
+    assert "…" not in done.stdout
+    shown = [line[1:-1].replace("┃", "│").split("│") for line in done.stdout.splitlines() if line[0] in "│┃"]
+    assert "".join(first.strip() for first, _ in shown) == f"a{wide}"
+    assert "".join(second.strip() for _, second in shown) == f"{wide}1"
+
+
 @pytest.mark.parametrize("question", ["", "  ", ";", "/* only a comment */"])
 def test_a_question_that_asks_nothing_is_one_message(sql, question):
     for words in ((question,), (question, "--json")):
