@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test ui format clean
+.PHONY: help install demo test campaigns ui format clean
 
 PYTHON ?= $(shell python3.11 -c "" 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
@@ -42,6 +42,10 @@ test: $(STAMP) ## format, lint, types, import direction, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup -q
+
+campaigns: $(STAMP) ## kills, damages and doubles homes, and loses one of two nodes (short; some minutes)
+	$(BIN)/python -m geo_pipeline_tests.faults.campaign --short
+	$(BIN)/python -m geo_pipeline_tests.campaigns.two_nodes --short
 
 ui: $(STAMP) ## the Dagster UI on 127.0.0.1:3000, on the same home as the demo
 	@export GEO_PIPELINE_HOME="$(WORKSPACE)"; \

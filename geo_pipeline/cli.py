@@ -3,17 +3,14 @@
 Each command imports what it needs when it runs, so that help and mistakes are answered at once.
 """
 
-import contextlib
-import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geo_pipeline.commands.stopping import StoppedError, StopsAtSignals
+from geo_pipeline.commands.plain_errors import plain_errors
+from geo_pipeline.commands.stopping import StopsAtSignals
 
 app = typer.Typer(
     name="geo-pipeline",
@@ -88,6 +85,14 @@ BaselinesOption = Annotated[
         help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
     ),
 ]
+LinksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        envvar="GEO_PIPELINE_FOLLOW_LINKS",
+        help="Whether links of loose photographs may lead out of their folder (DVC, git-annex, a hub's cache); no.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
 
@@ -102,6 +107,7 @@ def run(
     shards: ShardsOption = None,
     max_rejected: RejectedOption = None,
     baselines: BaselinesOption = None,
+    follow_links: LinksOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
@@ -120,7 +126,7 @@ def run(
 
     The home keeps these options; what is not given is as in its last run. An empty option takes one away.
     """
-    with _plain_errors(), StopsAtSignals():
+    with plain_errors(), StopsAtSignals():
         from geo_pipeline.commands.run import run_lineage
         from geo_pipeline.home.lock import held
         from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
@@ -128,7 +134,8 @@ def run(
 
         benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
         chosen_baselines = baselines_of(baselines) if baselines else None
-        given = Choices(profile, seed, images, metadata, format, benchmarks, shards, max_rejected, chosen_baselines)
+        files = (images, metadata, format, benchmarks, shards, max_rejected)
+        given = Choices(profile, seed, *files, chosen_baselines, follow_links)
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start()
@@ -147,7 +154,7 @@ def accept(
 
     What has other inputs than when it was made stays stale.
     """
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.accept import accept_selection
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
@@ -159,7 +166,7 @@ def accept(
 @app.command()
 def observe(home: HomeOption = DEFAULT_HOME) -> None:
     """Look at the photographs and note which shards hold others than before; `run` does so by itself."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.observe import observe_photographs
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import profile_of_environment
@@ -171,16 +178,15 @@ def observe(home: HomeOption = DEFAULT_HOME) -> None:
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
-    with _plain_errors():
+    with plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.profiles.choices import REMEMBERED, refuse_lost_choices
 
         if not (home / REMEMBERED).is_file():
             refuse_lost_choices(home)
             words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
-            typer.echo(json.dumps({"home": str(home), "profile": None, "assets": []}, indent=1) if as_json else words)
+            typer.echo(json_text({"home": str(home), "profile": None, "assets": []}) if as_json else words)
             return
-        from rich.console import Console
-
         from geo_pipeline.commands import status as command
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
@@ -188,9 +194,9 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         profile, place = remembered_profile(home), Home(home)
         states = command.status(place, profile)
         if as_json:
-            typer.echo(json.dumps(command.to_json(profile, place, states), indent=1, ensure_ascii=False))
+            typer.echo(json_text(command.to_json(profile, place, states)))
         else:
-            command.print_status(Console(), profile, place, states)
+            command.print_status(console(), profile, place, states)
 
 
 @app.command()
@@ -203,17 +209,20 @@ def locate(
 
     The home knows the profile it was run with.
     """
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.locate import locate_images, location_text
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         found = locate_images(remembered_profile(home), Home(home), images)
-        typer.echo(
-            json.dumps(found, indent=1, ensure_ascii=False)
-            if as_json
-            else "\n\n".join(location_text(each) for each in found)
-        )
+        typer.echo(json_text(found) if as_json else "\n\n".join(location_text(each) for each in found))
+        refused = sum("refused" in each for each in found)
+        if refused:
+            typer.echo(
+                f"geo-pipeline: {refused} of {len(found)} photographs cannot be read; the others stand", err=True
+            )
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -229,14 +238,23 @@ def score(
         str | None,
         typer.Option("--truth-columns", help="Columns of the truth, where not understood: id=..,lat=..,lon=.."),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            help="Count only queries whose true place lies inside: lat_min,lon_min,lat_max,lon_max (-20,170,-10,-170 "
+            "crosses the date line), a GeoJSON file of polygons, or the token of an S2 cell.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
-    with _plain_errors():
+    with plain_errors():
+        from geo_pipeline.commands.printing import json_text
         from geo_pipeline.commands.score import score_text, scored
 
-        found = scored(predictions, truth, distance, columns, truth_columns)
-        typer.echo(json.dumps(found.to_json(), indent=1) if as_json else score_text(found))
+        found = scored(predictions, truth, distance, columns, truth_columns, region)
+        typer.echo(json_text(found.to_json()) if as_json else score_text(found))
 
 
 @app.command()
@@ -256,27 +274,29 @@ def partition(
     coordinate: Annotated[
         str, typer.Option("--coordinate", help="What a cell predicts: the mean of its photographs, or its centre.")
     ] = "mean",
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Also the outlines of the cells, for maps: cells.geojson.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
-    with _plain_errors():
-        from rich.console import Console
-
+    with plain_errors():
         from geo_pipeline.commands import partition as command
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.earth.partition import PartitionConfig
 
         limits = tuple(tau_max) if tau_max else PartitionConfig().tau_max
         config = PartitionConfig(tau_min, limits, semantics, coordinate=coordinate)  # type: ignore[arg-type]
         found = command.partition_file(coordinates, config)
-        written = command.write_partition(found, out)
+        written = command.write_partition(found, out, geojson)
         if as_json:
-            typer.echo(json.dumps(found.coverage, indent=1, ensure_ascii=False))
+            typer.echo(json_text(found.coverage))
             return
-        console = Console()
+        terminal = console()
         for line in command.unusable_lines(found.coverage):
-            console.print(line, highlight=False)
-        console.print(command.coverage_table(found.coverage))
-        console.print(f"{out}: {', '.join(written)}", highlight=False)
+            terminal.print(line)
+        terminal.print(command.coverage_table(found.coverage))
+        terminal.print(f"{out}: {', '.join(written)}")
 
 
 @app.command()
@@ -286,21 +306,21 @@ def sql(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the home's tables a question in SQL (DuckDB)."""
-    with _plain_errors():
+    with plain_errors():
+        from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.home.views import query
 
         rows = query(Home(home), question)
         if as_json:
-            typer.echo(json.dumps(rows.to_pylist(), default=str, indent=1))
+            typer.echo(json_text(rows.to_pylist()))
             return
-        from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        shown = Table(*rows.column_names)
-        for row in rows.to_pylist():
-            shown.add_row(*(str(value) for value in row.values()))
-        Console().print(shown)
+        shown = Table(*(Column(name, overflow="fold") for name in rows.column_names))
+        for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            shown.add_row(*map(str, values))
+        console().print(shown)
 
 
 @sample_app.command()
@@ -316,7 +336,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Make the sample's small networks again, on planets of other seeds."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.pretraining.command import main
         from geo_pipeline.sample_world.weights import WEIGHTS
 
@@ -329,42 +349,12 @@ def measure(
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Measure on planets of several seeds whether the sample is fair and routing pays."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.measure_sample import measure as measure_seeds
 
         if not all(part.strip().lstrip("-").isdigit() for part in seeds.split(",")):
             raise ValueError(f"found --seeds {seeds!r}, expected whole numbers separated by commas, such as 1,2,3")
         measure_seeds([int(part) for part in seeds.split(",")], home)
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What a user can cause becomes one clear message and exit code 1; a fault of ours keeps its traceback.
-
-    GEO_PIPELINE_TRACEBACK=1 shows where a message came from.
-    """
-    try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except StoppedError as error:
-        typer.echo(f"\n{error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("\nstopped", err=True)
-        raise typer.Exit(130) from None
-    except _errors_of_users() as error:
-        if os.environ.get("GEO_PIPELINE_TRACEBACK"):
-            raise
-        typer.echo(f"geo-pipeline: {error or type(error).__name__}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _errors_of_users() -> tuple[type[Exception], ...]:
-    """What a user can cause; of the databases (a full disk, a damaged file) what those raise that were imported."""
-    names = (("sqlite3", "Error"), ("sqlalchemy.exc", "SQLAlchemyError"), ("duckdb", "Error"))
-    databases = (getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
-    return (ValueError, RuntimeError, OSError, *databases)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "base", 
 LONGEST_MODULE, LONGEST_FUNCTION, LONGEST_PREFIX = 400, 60, 10
 HEAVY = {"torch", "ray", "transformers", "peft", "open_clip", "torchvision"}
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".csv", ".svg", ".html", ".mmd", ""}
-KEPT_OUT = {".git", "workspace", "__pycache__", "build", "dist", "shared"}
+KEPT_OUT = {".git", "workspace", "__pycache__", "build", "dist", "shared"}  # .git is a file in a linked worktree
 
 
 def _short(path: Path) -> str:
@@ -182,3 +182,11 @@ def test_every_table_of_the_lineage_has_a_contract_and_every_contract_a_table():
     outputs = [each for asset in lineage.assets.values() for key in asset.keys for each in asset.outputs(key)]
     tables = {artifact.name.split("/")[0] for artifact in outputs if artifact.kind == "table"}
     assert tables == {path.stem for path in (ROOT / "data_contracts").glob("*.yaml")}
+
+
+def test_users_words_are_never_taken_for_terminal_markup():
+    """Every terminal is made in one place, which takes nothing for markup; JSON is written without NaN."""
+    made = re.compile(r"\bConsole\(|from_markup\(|rich\.print|\[/?(?:dim|bold|green|yellow|red)\]")
+    found = [_short(path) for path in LIBRARY if made.search(path.read_text())]
+    assert found == ["geo_pipeline/commands/printing.py"]
+    assert "json.dumps" not in (ROOT / "geo_pipeline/cli.py").read_text()

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -46,12 +47,22 @@ def test_imports_go_in_no_circle_lazy_ones_and_those_for_types_included():
     assert circle(imports) != []
 
 
-def test_only_the_ray_modules_of_compute_import_ray():
+def test_only_the_modules_named_after_ray_import_it_and_only_inside_functions():
+    starts = {
+        str(path.relative_to(ROOT)): [
+            line for line in path.read_text().splitlines() if re.match(r"\s*(import|from) ray\b", line)
+        ]
+        for path in (ROOT / "geo_pipeline").rglob("*.py")
+    }
+    importing = {name: lines for name, lines in starts.items() if lines}
+    assert sorted(importing) == [f"geo_pipeline/compute/{name}.py" for name in ("ray", "ray_shards", "ray_training")]
+    assert all(line.startswith(" ") for lines in importing.values() for line in lines)
+
+
+def test_s2sphere_is_imported_where_few_cells_at_a_time_are_looked_at():
     importing = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "geo_pipeline").rglob("*.py")
-        if any(line.strip().startswith(("import ray", "from ray")) for line in path.read_text().splitlines())
+        if re.search(r"^\s*(import|from) s2sphere\b", path.read_text(), re.MULTILINE)
     }
-    ray_modules = {str(path.relative_to(ROOT)) for path in (ROOT / "geo_pipeline/compute").glob("ray*.py")}
-    assert importing
-    assert importing <= ray_modules
+    assert importing == {"geo_pipeline/earth/regions.py", "geo_pipeline/earth/reference_cells.py"}

@@ -241,11 +241,32 @@ def test_the_command_finds_nothing_to_do_and_locates_a_photograph(finished, tmp_
     located = CliRunner().invoke(app, ["locate", str(base / "pictures" / "photo03.jpg"), *words])
     assert located.exit_code == 0, located.output
     answer = json.loads(located.stdout)[0]
-    assert answer["image"] == "photo03.jpg"
+    assert answer["image"] == str(base / "pictures" / "photo03.jpg")
     assert answer["router"]["chosen"] in ("retrieval", "generation")
     assert len(answer["references"]) >= 1
     chosen = answer[answer["router"]["chosen"]]
     assert (answer["router"]["lat_deg"], answer["router"]["lon_deg"]) == (chosen["lat_deg"], chosen["lon_deg"])
+
+
+def test_a_photograph_that_cannot_be_read_is_named_and_stops_no_other(finished, tmp_path):
+    base, home, _, _ = finished
+    good = (base / "pictures" / "photo03.jpg").read_bytes()
+    for name, data in (("a/IMG_1.jpg", good), ("cut.jpg", good[:1000]), ("b/IMG_1.jpg", good)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    given = [str(tmp_path / name) for name in ("a/IMG_1.jpg", "cut.jpg", "absent.jpg", "b/IMG_1.jpg")]
+    located = CliRunner().invoke(app, ["locate", *given, "--home", str(home.root), "--json"])
+    assert located.exit_code == 1
+    first, cut, absent, last = answers = json.loads(located.stdout)
+    assert [each["image"] for each in answers] == given
+    assert cut["refused"].startswith("truncated: ")
+    assert absent["refused"].startswith("missing_file: ")
+    assert first["references"] == last["references"]
+    assert first["router"]["score"] == pytest.approx(last["router"]["score"], abs=1e-6)
+    assert "2 of 4 photographs cannot be read" in located.stderr
+    nothing = CliRunner().invoke(app, ["locate", given[1], "--home", str(home.root)])
+    assert nothing.exit_code == 1
+    assert f"{given[1]}\n  not located: truncated" in nothing.stdout
 
 
 def test_the_job_rebenchmark_renews_scores_that_are_gone(finished):
@@ -270,5 +291,6 @@ def test_the_job_rebenchmark_renews_scores_that_are_gone(finished):
             "benchmark_scores": 1
         }
         started = instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": done.run_id}))
-        assert [run.asset_selection for run in started] == [{dg.AssetKey("benchmark_scores")}]
+        (made,) = instance.fetch_materializations(dg.AssetKey("benchmark_scores"), limit=1).records
+        assert [run.run_id for run in started] == [made.run_id], "the job links the one run that it started"
     assert scores.read_bytes() == before

@@ -64,7 +64,7 @@ class LknnOptions(Options):
 
 
 @dataclass(frozen=True)
-class PlanetOptions(Options):
+class PlaNetOptions(Options):
     """Which partition is classified, counted from the coarsest; None takes the finest."""
 
     partition: int | None = None
@@ -72,7 +72,7 @@ class PlanetOptions(Options):
     def __post_init__(self) -> None:
         demand(
             self.partition is None or self.partition >= 0,
-            f"PlanetOptions.partition is {self.partition}; expected 0 or more, or none for the finest.",
+            f"PlaNetOptions.partition is {self.partition}; expected 0 or more, or none for the finest.",
         )
 
 
@@ -203,7 +203,7 @@ class PigeonOptions(Options):
 
 OPTIONS: dict[str, type[Options]] = {
     "lknn": LknnOptions,
-    "planet": PlanetOptions,
+    "planet_net": PlaNetOptions,
     "cplanet": CPlanetOptions,
     "isns": IsnsOptions,
     "translocator": TranslocatorOptions,

@@ -34,8 +34,8 @@ def _lknn() -> "type[Baseline]":
     return Lknn
 
 
-def _planet() -> "type[Baseline]":
-    from geo_pipeline.baselines.planet import PlaNet
+def _planet_net() -> "type[Baseline]":
+    from geo_pipeline.baselines.planet_net import PlaNet
 
     return PlaNet
 
@@ -78,7 +78,7 @@ def _pigeon() -> "type[Baseline]":
 
 BASELINES: dict[str, BaselineEntry] = {
     "lknn": BaselineEntry(_lknn, cells=False),
-    "planet": BaselineEntry(_planet),
+    "planet_net": BaselineEntry(_planet_net),
     "cplanet": BaselineEntry(_cplanet),
     "isns": BaselineEntry(_isns, class_maps=True),
     "translocator": BaselineEntry(_translocator, class_maps=True),

@@ -15,7 +15,7 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import ALL
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.reading import HomeReads
-from geo_pipeline.imagery.decode import canonical_image
+from geo_pipeline.imagery.decode import Canonical, ImageRejected, canonical_image
 from geo_pipeline.methods.photographs import reference_images
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.methods.router import router_inputs, top_references
@@ -30,27 +30,48 @@ LOCATING = ("retrieval", "generation", "router")
 
 
 def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[dict[str, Any]]:
-    """One dictionary per image: `image`, `retrieval`, `generation`, `router`, `references`.
+    """One dictionary per image, in their order: `image` (the path as given), `retrieval`, `generation`, `router` and
+    `references`; `image` and `refused` (the reason and its detail) for one that cannot be read.
 
-    Raises StaleInputError when the home's checkpoints or gallery are missing or stale, ImageRejected for an image
-    that cannot be read.
+    Raises StaleInputError when the home's checkpoints or gallery are missing or stale.
     """
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     Freshness(lineage, home).refuse("locate", _needed(lineage))
-    reads = HomeReads(home, profile)
-    set_threads(profile.compute.torch_threads)
-    queries = _queries(profile, images)
+    canonical = [_canonical(profile, path) for path in images]
+    refused = {at: words for at, words in enumerate(canonical) if isinstance(words, str)}
+    queries = _queries([image for image in canonical if isinstance(image, Canonical)])
+    answers = iter(_located(HomeReads(home, profile), queries) if queries.num_rows else ())
+    return [
+        {"image": str(path), **({"refused": refused[at]} if at in refused else next(answers))}
+        for at, path in enumerate(images)
+    ]
+
+
+def _canonical(profile: Profile, path: Path) -> Canonical | str:
+    """The image, or why it cannot be read."""
+    try:
+        return canonical_image(path.read_bytes(), profile.canonical_px, profile.canonical_quality)
+    except ImageRejected as error:
+        return str(error)
+    except OSError as error:
+        return f"missing_file: {error.strerror or error}"
+
+
+def _located(reads: HomeReads[Profile], queries: pa.Table) -> list[dict[str, Any]]:
+    """The answers to the queries, in their order."""
     from geo_pipeline.geosurge.worker import FeatureWorker
     from geo_pipeline.segmentation.worker import SegmentationWorker
 
-    maps = SegmentationWorker(config=profile.segmentation)(queries.select(["image_id", "jpeg"]))
-    pairs = queries.select(["image_id", "jpeg"]).append_column("class_map_png", maps["class_map_png"])
+    profile, photographs = reads.profile, queries.select(["image_id", "jpeg"])
+    set_threads(profile.compute.torch_threads)
+    maps = SegmentationWorker(config=profile.segmentation)(photographs)
+    pairs = photographs.append_column("class_map_png", maps["class_map_png"])
     features = FeatureWorker(reads.checkpoint("geosurge_checkpoint"), profile.inference)(pairs)
     retrieval = _answers_of("retrieval", reads, queries.append_column("feature", features["feature"]))
-    generation = _answers_of("generation", reads, queries.select(["image_id", "jpeg"]))
-    top1 = reference_images(reads, top_references(retrieval))
-    asked = router_inputs(queries.select(["image_id", "jpeg"]), retrieval, generation, top1)
-    return _answers(reads, images, retrieval, generation, _answers_of("router", reads, asked))
+    generation = _answers_of("generation", reads, photographs)
+    asked = router_inputs(photographs, retrieval, generation, reference_images(reads, top_references(retrieval)))
+    routed = _answers_of("router", reads, asked)
+    return _answers(reads, queries["image_id"].to_pylist(), retrieval, generation, routed)
 
 
 def _answers_of(method: str, reads: HomeReads[Profile], queries: pa.Table) -> pa.Table:
@@ -71,10 +92,9 @@ def _needed(lineage: Lineage) -> Iterator[tuple[Asset, str]]:
     yield lineage.assets["image_manifest"], ALL
 
 
-def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
+def _queries(images: Sequence[Canonical]) -> pa.Table:
     rows = []
-    for number, path in enumerate(images):
-        image = canonical_image(path.read_bytes(), profile.canonical_px, profile.canonical_quality)
+    for number, image in enumerate(images):
         rows.append(
             {
                 "image_id": f"query-{number:06d}",
@@ -94,7 +114,7 @@ def _queries(profile: Profile, images: Sequence[Path]) -> pa.Table:
 
 
 def _answers(
-    reads: HomeReads[Profile], images: Sequence[Path], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
+    reads: HomeReads[Profile], query_ids: Sequence[str], retrieval: pa.Table, generation: pa.Table, routed: pa.Table
 ) -> list[dict[str, Any]]:
     by_id: list[dict[str, dict[str, Any]]] = [
         {row["image_id"]: row for row in rows.to_pylist()} for rows in (retrieval, generation, routed)
@@ -106,8 +126,8 @@ def _answers(
         for pair in _pairs(reads.table("images", key, ["image_id", "credit"], sorted(wanted)))
     )
     answers = []
-    for number, path in enumerate(images):
-        found, said, choice = (rows[f"query-{number:06d}"] for rows in by_id)
+    for query_id in query_ids:
+        found, said, choice = (rows[query_id] for rows in by_id)
         candidates = zip(
             found["candidate_ids"] or [],
             found["candidate_lats_deg"] or [],
@@ -116,7 +136,6 @@ def _answers(
         )
         answers.append(
             {
-                "image": path.name,
                 "retrieval": _coordinate(found),
                 "generation": _coordinate(said) | {"raw_answer": said["raw_answer"]},
                 "router": _coordinate(choice) | {"chosen": choice["chosen"], "score": choice["score"]},
@@ -143,6 +162,8 @@ def location_text(answer: dict[str, Any]) -> str:
     def place(found: dict[str, Any]) -> str:
         return "no answer" if found["lat_deg"] is None else f"{found['lat_deg']:.4f}, {found['lon_deg']:.4f}"
 
+    if "refused" in answer:
+        return f"{answer['image']}\n  not located: {answer['refused']}"
     router = answer["router"]
     strength = "" if router["score"] is None else f" (score {router['score']:+.2f})"
     lines = [

@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from geo_pipeline.earth.cell_numbers import ids_from_tokens
 from geo_pipeline.earth.coordinates import PROBLEMS, problem_codes
 from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.earth.outlines import cell_feature
 from geo_pipeline.earth.partition import PartitionConfig, build_and_assign
 from geo_pipeline.imagery.metadata.read import COORDINATES_ONLY, metadata_notes, read_metadata
 from geo_pipeline.scoring.report.partition_map import partition_map, share_text
 
-COVERAGE_FILE, UNUSABLE_FILE = "coverage.json", "unusable.csv"
+COVERAGE_FILE, UNUSABLE_FILE, GEOJSON_FILE = "coverage.json", "unusable.csv", "cells.geojson"
 SHOWN_ROWS = 20
 MEANINGS = {
     "nan_coordinate": "no number, or none at all",
@@ -109,8 +111,24 @@ def cells_table(hierarchy: Hierarchy) -> pa.Table:
     return geocells.select(columns).append_column("parent_token", token.take(parent))
 
 
-def write_partition(found: PartitionedFile, out: Path) -> list[str]:
+def write_geojson(cells: pa.Table, path: Path) -> None:
+    """Write the cells of `cells_table` as a GeoJSON FeatureCollection (RFC 7946), one feature a line.
+
+    Properties: partition, token, level, count, and lat_deg, lon_deg, the coordinate that the cell predicts.
+    """
+    rows = cells.drop_columns(["parent_token"]).to_pylist()
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for number, cell in enumerate(ids_from_tokens(cells["token"].to_pylist()).tolist()):
+            feature = cell_feature(cell, rows[number])
+            file.write(("," if number else "") + "\n" + json.dumps(feature, allow_nan=False))
+        file.write("\n]}\n")
+
+
+def write_partition(found: PartitionedFile, out: Path, geojson: bool = False) -> list[str]:
     """Write cells.parquet, cells.csv, cells.png, coverage.json and, where there are any, unusable.csv into a folder.
+
+    `geojson` adds cells.geojson.
 
     Everything is written beside its place and renamed, coverage.json last: while it is there, all belongs together.
     Other files of the folder stay. Returns the names written.
@@ -122,13 +140,15 @@ def write_partition(found: PartitionedFile, out: Path) -> list[str]:
         pq.write_table(cells, beside / "cells.parquet")
         pyarrow.csv.write_csv(cells, beside / "cells.csv")
         (beside / "cells.png").write_bytes(partition_map(found.hierarchy, found.coverage["used"]))
+        if geojson:
+            write_geojson(cells, beside / GEOJSON_FILE)
         if found.unusable.num_rows:
             pyarrow.csv.write_csv(found.unusable, beside / UNUSABLE_FILE)
         text = json.dumps(found.coverage, indent=1, ensure_ascii=False, allow_nan=False)
         (beside / COVERAGE_FILE).write_text(text + "\n", encoding="utf-8")
         names = sorted((path.name for path in beside.iterdir()), key=lambda name: (name == COVERAGE_FILE, name))
-        (out / COVERAGE_FILE).unlink(missing_ok=True)
-        (out / UNUSABLE_FILE).unlink(missing_ok=True)
+        for name in (COVERAGE_FILE, UNUSABLE_FILE, GEOJSON_FILE):
+            (out / name).unlink(missing_ok=True)
         for name in names:
             (beside / name).replace(out / name)
     finally:

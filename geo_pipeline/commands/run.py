@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from geo_pipeline.benchmarks.registry import BENCHMARKS
+from geo_pipeline.commands.printing import console
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.compute.ray import RayCompute
 from geo_pipeline.home.artifact import report, table
@@ -39,10 +41,10 @@ class ProgressDisplay(Progress):
         self.console = console
         self.width = width
         self.progress = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(20),
             TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -57,7 +59,7 @@ class ProgressDisplay(Progress):
         self.rows = self.unchanged = 0
         self.needed = len(keys)
         if not keys:
-            self.console.print(f"{asset.name:<{self.width}}  [dim]up to date[/dim]")
+            self.console.print(Text.assemble(f"{asset.name:<{self.width}}  ", ("up to date", "dim")))
             return
         self.task = self.progress.add_task(f"{asset.name:<{self.width}}", total=len(keys), words="")
 
@@ -85,7 +87,10 @@ class ProgressDisplay(Progress):
         shards = f"{self.needed} of {len(asset.keys)} shards, " if asset.partitioned else ""
         unchanged = f", {self.unchanged} unchanged" if self.unchanged else ""
         self.console.print(
-            f"{asset.name:<{self.width}}  {shards}{self.rows:,} {counted(asset)}{unchanged}  [dim]{seconds:.1f} s[/dim]"
+            Text.assemble(
+                f"{asset.name:<{self.width}}  {shards}{self.rows:,} {counted(asset)}{unchanged}  ",
+                (f"{seconds:.1f} s", "dim"),
+            )
         )
 
 
@@ -103,27 +108,27 @@ def run_lineage(
     """
     profile.check_start()
     warnings.filterwarnings("ignore", module="dagster")
-    console = Console()
+    terminal = console()
     home = Home(folder)
     home.root.mkdir(parents=True, exist_ok=True)
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     where = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
-    with held(home.root, console.print), where as compute:
-        display = ProgressDisplay(console, max(map(len, lineage.assets)))
+    with held(home.root, terminal.print), where as compute:
+        display = ProgressDisplay(terminal, max(map(len, lineage.assets)))
         definitions = code_location(lineage, home, compute, display)
         what = wanted(definitions, lineage, selection, again)
         display.width = max(map(len, what.assets))
-        console.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
+        terminal.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
         with local_instance(home, os.environ, display.note) as instance, display.progress:
             summary = bring_up_to_date(definitions, lineage, home, instance, what, display)
     if not summary.executed:
-        console.print("nothing to do: everything is up to date")
-    print_results(console, home, lineage)
+        terminal.print("nothing to do: everything is up to date")
+    print_results(terminal, home, lineage)
     if "comparison_report" in summary.executed:
-        console.print(f"comparison: {home.place(report('comparison_report')) / 'index.html'}", soft_wrap=True)
+        terminal.print(f"comparison: {home.place(report('comparison_report')) / 'index.html'}", soft_wrap=True)
 
 
-def print_results(console: Console, home: Home, lineage: Lineage) -> None:
+def print_results(terminal: Console, home: Home, lineage: Lineage) -> None:
     """The benchmark table (percent within each threshold) and where the report lies, as far as they are there."""
     titles = {name: method.title for name, method in METHODS.items()} | {"oracle": "Oracle (better of the two)"}
     for name in lineage.profile.benchmarks:
@@ -141,7 +146,7 @@ def print_results(console: Console, home: Home, lineage: Lineage) -> None:
             mine = [row for row in rows if row["method"] == method]
             values = [f"{100 * row['accuracy']:.1f}" for row in mine]
             shown.add_row(titles.get(method, method), *values, f"{mine[0]['median_km']:.0f}", str(mine[0]["failures"]))
-        console.print(shown)
+        terminal.print(shown)
     written = report("benchmark_report")
     if home.stored(written) is not None:
-        console.print(f"report: {home.place(written) / 'index.html'}", soft_wrap=True)
+        terminal.print(f"report: {home.place(written) / 'index.html'}", soft_wrap=True)

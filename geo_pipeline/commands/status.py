@@ -210,7 +210,7 @@ def _print_states(console: Console, asked: Sequence[AssetState]) -> None:
     No number is cut short, which would make it another number, and no reason, which is what the reader came for.
     """
     names = max((len(each.asset) for each in asked), default=0)
-    words = max((Text.from_markup(state_words(each)).cell_len for each in asked), default=0)
+    words = max((state_words(each).cell_len for each in asked), default=0)
     digits = max((len(f"{each.rows:,}") for each in asked), default=0)
     gap = 2  # between columns and after the last
     counts = words + gap + max(digits, len("rows")) + gap
@@ -242,12 +242,12 @@ def _why(state: AssetState) -> str:
     return ", ".join(name if state.shards == 1 else f"{name} ({count:,})" for name, count in reasons.items())
 
 
-def state_words(state: AssetState) -> str:
+def state_words(state: AssetState) -> Text:
     """`fresh`, or how many shards are not; with the terminal's colours."""
     if state.state == "fresh":
-        return "[green]fresh[/green]" if state.shards == 1 else f"[green]{state.shards:,} fresh[/green]"
+        return Text("fresh" if state.shards == 1 else f"{state.shards:,} fresh", "green")
     if state.shards == 1:
-        return f"[yellow]{state.state}[/yellow]"
+        return Text(state.state, "yellow")
     counts = {"missing": state.missing, "stale": state.stale}
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    return f"[yellow]{words}[/yellow] of {state.shards:,}"
+    return Text.assemble((words, "yellow"), f" of {state.shards:,}")

@@ -48,8 +48,9 @@ def refresh_views(home: Home) -> None:
 def query(home: Home, sql: str) -> pa.Table:
     """Answer a question over the home's tables; reading only.
 
-    Raises NoTablesError, QuestionError for a question that the tables cannot answer, and MissingArtifactError for a
-    table that is not what was written.
+    No two columns of the answer have one name: a repeated one gets a number. Raises NoTablesError, QuestionError for a
+    question that is empty or that the tables cannot answer, and MissingArtifactError for a table that is not what was
+    written.
     """
     database = home.root / DATABASE
     if not database.is_file():
@@ -68,9 +69,27 @@ def query(home: Home, sql: str) -> pa.Table:
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET file_search_path = ?", [str(home.root)])
         try:
-            return connection.execute(sql).to_arrow_table()
+            if not connection.extract_statements(sql):
+                raise QuestionError(
+                    f"found no question in {sql!r}; expected a SELECT, such as 'select count(*) from images' "
+                    f"over these views: {', '.join(views)}"
+                )
+            answer = connection.execute(sql).to_arrow_table()
         except duckdb.Error as error:
             raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(views)}") from error
+    return answer.rename_columns(_told_apart(answer.column_names))
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """The names, a repeated one with the first number behind it that makes it another: a, a_2, a_3."""
+    found: list[str] = []
+    for name in names:
+        number, apart = 1, name
+        while apart in found or (apart != name and apart in names):
+            number += 1
+            apart = f"{name}_{number}"
+        found.append(apart)
+    return found
 
 
 def _present_views(database: Path) -> set[str]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.earth.cells import cell_ids, tokens
+from geo_pipeline.earth.cell_numbers import tokens
+from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.imagery.admission import Admission, Columns, admission, columns_of, details
 from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.imagery.source import Source, SourceError
@@ -22,6 +23,7 @@ from geo_pipeline.imagery.stable_hash import stable_hashes
 
 PLACE_LEVEL = 10
 """S2 level of a place: cells of about 10 km."""
+_SHOWN_REASONS = 3
 _OFFSET = r"![^\n]*@(?P<offset>[0-9]{1,18})\+[0-9]{1,18}$"
 """The byte offset (Parquet: the row) in the locator of a photograph inside a larger file."""
 
@@ -178,11 +180,14 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
             "found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
         )
     listed = ", ".join(f"{reason} {count}" for reason, count in judged.counts().items())
-    (detail,) = details(columns, judged, np.zeros(1, np.int64))
+    firsts = np.sort(np.unique(judged.code, return_index=True)[1])[:_SHOWN_REASONS]
+    shown = " ".join(
+        f"{columns['locator'][row].as_py()}: {judged.reasons[judged.code[row]]}, {detail}"
+        for row, detail in zip(firsts.tolist(), details(columns, judged, firsts), strict=True)
+    )
     return (
-        f"found {len(judged.code)} photographs and none that can be used ({listed}); the first is "
-        f"{columns['locator'][0].as_py()}: {judged.reasons[judged.code[0]]}, {detail} Expected images with a latitude "
-        "and a longitude, in EXIF or in a metadata file (--metadata)."
+        f"found {len(judged.code)} photographs and none that can be used ({listed}). The first of each reason: {shown} "
+        "Expected images with a latitude and a longitude, in EXIF or in a metadata file (--metadata)."
     )
 
 

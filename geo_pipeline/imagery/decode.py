@@ -7,7 +7,6 @@ frame). Colour profiles are dropped and not applied. Crops belong to `crops`.
 """
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass
 
@@ -16,7 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from geo_pipeline.imagery.exif import orientation
-from geo_pipeline.imagery.file_kind import first_bytes_kind, is_cut_short, photograph_formats
+from geo_pipeline.imagery.file_kind import (
+    DECODER_ERRORS,
+    first_bytes_kind,
+    photograph_formats,
+    why_undecoded,
+    why_unopened,
+)
 from geo_pipeline.imagery.fingerprints import perceptual_hash, sha256_hex
 from geo_pipeline.imagery.jpeg_segments import scan_count, without_metadata
 
@@ -30,19 +35,6 @@ MAX_SCANS = 200
 """Most scans of a JPEG that is decoded; encoders make about ten, and each costs a pass over the whole image."""
 REDUCING_GAP = 3.0
 """An image more than twice this many times too large is averaged over whole pixels first, which is faster."""
-
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    struct.error,
-)
-"""What Pillow's decoders raise on damaged files."""
 
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -139,9 +131,10 @@ def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) ->
                 turn = _UPRIGHT.get(orientation(image))  # asked last: Pillow turns a TIFF by itself while loading
                 upright = image if turn is None else image.transpose(turn)
                 as_taken = plain and turn is None and image.size == coded_size
-                return upright if plain and upright.mode == "RGB" else _as_rgb(upright), as_taken
+                deep = upright.mode.startswith("I;16") or image.format == "PPM"  # Pillow scales a PGM to 16 bits
+                return upright if plain and upright.mode == "RGB" else _as_rgb(upright, deep), as_taken
     except UnidentifiedImageError as error:
-        raise _unopened(data, kind) from error
+        raise ImageRejected(*why_unopened(data, kind)) from error
     except Image.DecompressionBombError as error:
         words = f"{error}; at most {max_pixels} pixels are decoded. Shrink the image."
         raise ImageRejected("decompression_bomb", words) from error
@@ -151,10 +144,8 @@ def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) ->
         ) from error
     except ImageRejected:
         raise
-    except _DECODER_ERRORS as error:
-        cut = "truncated" in str(error) or is_cut_short(data, kind)
-        words = f"{kind} file of {len(data)} bytes: {error}"
-        raise ImageRejected("truncated" if cut else "unreadable", words) from error
+    except DECODER_ERRORS as error:
+        raise ImageRejected(*why_undecoded(data, kind, error)) from error
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -168,31 +159,21 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         raise ImageRejected("extreme_aspect", f"found {width} x {height} pixels, a ribbon and no photograph.")
 
 
-def _unopened(data: bytes, kind: str) -> ImageRejected:
-    """Why no decoder took the file."""
-    if kind == "heif":
-        return ImageRejected("heif_unsupported", "A HEIF file, and Pillow has no decoder for it. Convert it to JPEG.")
-    if is_cut_short(data, kind):
-        return ImageRejected("truncated", f"A {kind} file of {len(data)} bytes that ends too early.")
-    return ImageRejected("unreadable", f"{len(data)} bytes that begin as {kind}; no image decoder takes them.")
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB: deep greys scaled (not clipped), transparency over white."""
+def _as_rgb(image: Image.Image, deep: bool) -> Image.Image:
+    """Any mode as RGB: deep greys (of 16 bits, if `deep`) scaled and not clipped, transparency over white."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_grey_8bit(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_grey_8bit(np.asarray(image), deep)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
 
 
-def _grey_8bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey values of 16 or 32 bits, or floating, as 8 bits. White is 65535 in 16 bits; floats up to 1 are fractions."""
+def _grey_8bit(values: NDArray[np.generic], deep: bool) -> NDArray[np.uint8]:
+    """Grey values as 8 bits. White is 65535 in 16 bits (`deep`); of 32 bits, and of floating values, the range tells:
+    it is 255, 65535, or else the brightest value. Floats up to 1 are fractions."""
     grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(grey.max(initial=0.0))
-    if values.dtype.kind == "f":
-        white = 1.0 if top <= 1.0 else 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
-    else:
-        white = 65535.0 if top <= 65535.0 else top
+    whites = (65535.0,) if deep else (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
+    white = next((each for each in whites if top <= each), top)
     return np.clip(np.rint(grey * (255.0 / white)), 0, 255).astype(np.uint8)

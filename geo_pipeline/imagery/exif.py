@@ -1,70 +1,111 @@
-"""Reads the two EXIF facts that we use: the position and the orientation. Damaged tags give None or 1, never an error.
+"""Reads the two EXIF facts that we use: the position, or why there is none, and the orientation. Never an error.
 
 A position becomes the truth of a photograph and never anything else: `decode` strips all tags before an image is
 stored.
 """
 
 import io
-import struct
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from geo_pipeline.imagery.file_kind import photograph_formats
+from geo_pipeline.imagery.file_kind import (
+    DECODER_ERRORS,
+    first_bytes_kind,
+    photograph_formats,
+    why_undecoded,
+    why_unopened,
+)
 
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _LAT_REF, _LAT, _LON_REF, _LON = 1, 2, 3, 4
-_TAG_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, struct.error)
-"""What Pillow raises on damaged tags, seen with the hostile files of public EXIF collections."""
 
 
-def coordinates_from_exif(data: bytes) -> tuple[float, float] | None:
-    """Latitude and longitude in degrees from the GPS tags of an image file, or None where none can be read.
+class ExifPosition(NamedTuple):
+    """Latitude and longitude in degrees, or None both with `problem`, a word of the quarantine, and `detail`.
+
+    `problem` is no_coordinate where the file can be opened, else the reason why it cannot, as `decode` gives it.
+    """
+
+    lat_deg: float | None = None
+    lon_deg: float | None = None
+    problem: str | None = None
+    detail: str = ""
+
+
+def position_from_exif(data: bytes) -> ExifPosition:
+    """The position in the GPS tags of an image file.
 
     A tag whose parts are given as x/0 comes back as NaN, nothing is clipped: the catalogue judges the value.
     """
+    kind = first_bytes_kind(data)
+    if kind == "empty":
+        return ExifPosition(problem="zero_bytes", detail="The file is empty.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of damaged tags and of large images; neither matters here
             with Image.open(io.BytesIO(data), formats=photograph_formats()) as image:
-                tags = image.getexif().get_ifd(_GPS_IFD)
-                return _position(tags)
-    except (UnidentifiedImageError, Image.DecompressionBombError, *_TAG_ERRORS):
-        return None
+                return _position_of(image)
+    except UnidentifiedImageError:
+        problem, detail = why_unopened(data, kind)
+    except Image.DecompressionBombError as error:
+        problem, detail = "decompression_bomb", f"{error} Shrink the image."
+    except DECODER_ERRORS as error:
+        problem, detail = why_undecoded(data, kind, error)
+    return ExifPosition(problem=problem, detail=detail)
 
 
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened image, 1 to 8; 1 where it is missing or damaged."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except _TAG_ERRORS:
+    except DECODER_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _position(tags: dict[int, Any]) -> tuple[float, float] | None:
-    if _LAT not in tags or _LON not in tags:
-        return None
-    lat = _degrees(tags[_LAT], tags.get(_LAT_REF), negative="S", positive="N")
-    lon = _degrees(tags[_LON], tags.get(_LON_REF), negative="W", positive="E")
-    return None if lat is None or lon is None else (lat, lon)
+def _position_of(image: Image.Image) -> ExifPosition:
+    try:
+        tags = image.getexif().get_ifd(_GPS_IFD)
+        if _LAT not in tags or _LON not in tags:
+            return _nowhere("The EXIF tags hold no GPS position")
+        lat = _degrees(tags[_LAT], tags.get(_LAT_REF), negative="S", positive="N")
+        lon = _degrees(tags[_LON], tags.get(_LON_REF), negative="W", positive="E")
+    except _TagError as error:
+        return _nowhere(f"The GPS tags hold {error}")
+    except DECODER_ERRORS as error:
+        return _nowhere(f"The GPS tags cannot be read ({error})")
+    return ExifPosition(lat, lon)
 
 
-def _degrees(value: Any, reference: Any, *, negative: str, positive: str) -> float | None:
-    """Degrees, minutes and seconds (or fewer parts) with their hemisphere; None without a hemisphere."""
+def _nowhere(words: str) -> ExifPosition:
+    return ExifPosition(problem="no_coordinate", detail=f"{words}, and no metadata file was given.")
+
+
+class _TagError(ValueError):
+    """Tags that are there and give no position."""
+
+
+def _degrees(value: Any, reference: Any, *, negative: str, positive: str) -> float:
+    """Degrees, minutes and seconds (or fewer parts) with the letter of their hemisphere.
+
+    Some programs write the sign of the hemisphere into the numbers as well: it has to say what the letter says.
+    """
     letter = reference.decode("ascii", "replace") if isinstance(reference, bytes) else str(reference or "")
     letter = letter.strip("\x00 ").upper()[:1]
     if letter not in (negative, positive):
-        return None
+        raise _TagError(f"{letter!r} where {negative} or {positive} is expected")
     parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
     if not 1 <= len(parts) <= 3:
-        return None
-    degrees = 0.0
-    for part, scale in zip(parts, (1.0, 60.0, 3600.0), strict=False):
-        degrees += _number(part) / scale
+        raise _TagError(f"{len(parts)} numbers where degrees, minutes and seconds are expected")
+    numbers = [_number(part) for part in parts]
+    signed = next((number for number in numbers if number != 0.0), 0.0) < 0
+    if any(number < 0 for number in numbers) and (letter == positive or not signed):
+        raise _TagError(f"{' '.join(f'{number:g}' for number in numbers)} {letter}, whose sign contradicts the letter")
+    degrees = sum(abs(number) / scale for number, scale in zip(numbers, (1.0, 60.0, 3600.0), strict=False))
     return -degrees if letter == negative else degrees
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.imagery.exif import coordinates_from_exif
+from geo_pipeline.imagery.exif import position_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind, photograph_formats
 from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, write_kept
 from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError
 
-VERSION = 1
+VERSION = 2
 """Raised when EXIF comes to be read otherwise, so that all photographs are read again."""
 READ_AT_ONCE = 256
 WRITTEN_AT_ONCE = 65_536
@@ -97,19 +97,4 @@ def _facts(data: bytes | MissingImageError) -> _Facts:
     if isinstance(data, MissingImageError):
         return _Facts(problem=_NOT_READ, detail=str(data))
     kind = first_bytes_kind(data)
-    position = coordinates_from_exif(data)
-    if position is not None:
-        return _Facts(*position, first_bytes_kind=kind)
-    problem, detail = _without_position(kind)
-    return _Facts(problem=problem, detail=detail, first_bytes_kind=kind)
-
-
-def _without_position(kind: str) -> tuple[str, str]:
-    """Why a file has no position in its EXIF."""
-    if kind == "empty":
-        return "zero_bytes", "The file is empty."
-    if kind == "heif":
-        return "heif_unsupported", "A HEIF file, and Pillow has no decoder for it. Convert it to JPEG."
-    if kind == "unknown":
-        return "unreadable", "The file does not begin as an image does."
-    return "no_coordinate", "No readable GPS position in the EXIF tags, and no metadata file was given."
+    return _Facts(*position_from_exif(data), first_bytes_kind=kind)

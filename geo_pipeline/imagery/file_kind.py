@@ -1,5 +1,10 @@
-"""Tells the kind of a file from its first bytes, and whether its end is missing. Decoding belongs to `decode`."""
+"""Tells the kind of a file from its first bytes, whether its end is missing, and why no decoder takes it.
 
+Decoding belongs to `decode`, tags to `exif`.
+"""
+
+import struct
+import zlib
 from functools import cache
 
 from PIL import Image
@@ -24,6 +29,19 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"<html", "html"),
 )
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF", "HEIF")
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise on damaged files; RuntimeError comes from libavif."""
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 
@@ -59,3 +77,18 @@ def is_cut_short(data: bytes, kind: str) -> bool:
     if kind == "webp":
         return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
     return kind == "bmp" and (len(data) < 6 or int.from_bytes(data[2:6], "little") > len(data))
+
+
+def why_unopened(data: bytes, kind: str) -> tuple[str, str]:
+    """Reason and detail for a file of some kind that no decoder takes: heif_unsupported, truncated or unreadable."""
+    if kind == "heif":
+        return "heif_unsupported", "A HEIF file, and Pillow has no decoder for it. Convert it to JPEG."
+    if is_cut_short(data, kind):
+        return "truncated", f"A {kind} file of {len(data)} bytes that ends too early."
+    return "unreadable", f"{len(data)} bytes that begin as {kind}; no image decoder takes them."
+
+
+def why_undecoded(data: bytes, kind: str, error: Exception) -> tuple[str, str]:
+    """Reason and detail for a file whose decoder stopped with one of DECODER_ERRORS: truncated or unreadable."""
+    cut = "truncated" in str(error) or is_cut_short(data, kind)
+    return "truncated" if cut else "unreadable", f"{kind} file of {len(data)} bytes: {error}"

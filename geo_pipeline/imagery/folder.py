@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 
 from geo_pipeline.imagery.exif_index import exif_facts
 from geo_pipeline.imagery.metadata.join import ENTRIES, joined
+from geo_pipeline.imagery.metadata.names import composed
 from geo_pipeline.imagery.metadata.read import MetadataFormat, read_metadata
+from geo_pipeline.imagery.odd_endings import candidates, photographs
 from geo_pipeline.imagery.source import LISTING, LISTING_ROWS, MissingImageError
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES, Files, file_digest
 from geo_pipeline.imagery.stores.folder_paths import PathRule
@@ -63,11 +65,14 @@ class FolderSource:
     def listing(self) -> Iterator[pa.RecordBatch]:
         """A record per metadata row in the file's order, then the files that no row names.
 
-        Without metadata, a record per image file in order of path. Raises `SourceError` when there is no such folder or
-        metadata file.
+        Without metadata, a record per image file in order of path (which those are: `odd_endings`). Raises
+        `SourceError` when there is no such folder or metadata file.
         """
         found = self._found()
-        records = self._with_exif(found) if self.metadata is None else self._with_metadata(found, self.metadata)
+        if self.metadata is None:
+            records = self._with_exif(photographs(found, self._files))
+        else:
+            records = self._with_metadata(found, self.metadata)
         yield from records.to_batches(max_chunksize=LISTING_ROWS)
 
     def read(self, locator: str) -> bytes:
@@ -80,12 +85,14 @@ class FolderSource:
 
     @cached_property
     def _files(self) -> Files:
-        return Files(self.images, () if self.metadata is not None else IMAGE_SUFFIXES, self.follow_links)
+        return Files(self.images, follow_links=self.follow_links)
 
     def _found(self) -> pa.Table:
         """The files that may be photographs, as a table of files.FOUND."""
         found = self._files.table()
-        return found if self.metadata is None else found.filter(pc.match_substring_regex(found["name"], _PHOTOGRAPH))
+        if self.metadata is None:
+            return candidates(found)
+        return found.filter(pc.match_substring_regex(found["name"], _PHOTOGRAPH))
 
     def _with_exif(self, found: pa.Table) -> pa.Table:
         """LISTING of the files with what their EXIF says; those with a problem are not read."""
@@ -106,9 +113,10 @@ class FolderSource:
         rule = PathRule(self.images, metadata)
         paths = rule.below_root(rows["path"])
         written = rule.as_written(found["name"])
-        named = pa.concat_arrays([chunk for column in (paths, rows["image_id"]) for chunk in column.chunks])
+        named = composed(pa.concat_arrays([chunk for column in (paths, rows["image_id"]) for chunk in column.chunks]))
         plain = pc.match_substring_regex(found["name"], r"\.[^/.]+$|/$")
-        kept = pc.or_(plain, pc.or_(pc.is_in(found["name"], named), pc.is_in(written, named)))
+        meant = (pc.is_in(composed(each), named) for each in (found["name"], written))
+        kept = pc.or_(plain, pc.or_(*meant))
         found, written = found.filter(kept), written.filter(kept)
         renamed = rows.set_column(rows.schema.get_field_index("path"), "path", paths)
         return _with_reasons(joined(renamed, _entries(found), written), rows["path"], rule)

@@ -97,7 +97,7 @@ def _detected(images: str, metadata: str | None) -> Kind:
             f"one kind. Say which is meant ({', '.join(get_args(Kind))}), or name the files (images/*.tar); a table of "
             "metadata is given as the metadata file."
         )
-    if not kinds and not (metadata is not None and counts["bare"]):
+    if not kinds and not counts["bare"]:
         raise SourceError(
             f"found {_listed(names)} in {images}; expected photographs ({', '.join(IMAGE_SUFFIXES[:6])} ...) or "
             "containers (.tar, .msgpack, .parquet). Check the path."

@@ -13,7 +13,7 @@ from geo_pipeline.methods.isns import ISNS, ISNS_WITHOUT_IDEA
 from geo_pipeline.methods.lknn import LKNN, LKNN_WITHOUT_IDEA
 from geo_pipeline.methods.method import Method
 from geo_pipeline.methods.pigeon import PIGEON, PIGEON_WITHOUT_IDEA
-from geo_pipeline.methods.planet import PLANET, PLANET_WITHOUT_IDEA
+from geo_pipeline.methods.planet_net import PLANET_NET, PLANET_NET_WITHOUT_IDEA
 from geo_pipeline.methods.retrieval import RETRIEVAL
 from geo_pipeline.methods.router import ROUTER, ROUTER_COORDINATES_ONLY, ROUTER_IMAGE_ONLY
 from geo_pipeline.methods.translocator import TRANSLOCATOR, TRANSLOCATOR_WITHOUT_IDEA
@@ -23,7 +23,7 @@ METHODS: dict[str, Method] = {
     for method in (
         DENSEST_CELL,
         *(LKNN, LKNN_WITHOUT_IDEA),
-        *(PLANET, PLANET_WITHOUT_IDEA),
+        *(PLANET_NET, PLANET_NET_WITHOUT_IDEA),
         *(CPLANET, CPLANET_WITHOUT_IDEA),
         *(ISNS, ISNS_WITHOUT_IDEA),
         *(TRANSLOCATOR, TRANSLOCATOR_WITHOUT_IDEA),

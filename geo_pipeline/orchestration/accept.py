@@ -103,13 +103,14 @@ def _same_inputs(freshness: Freshness, asset: Asset, key: str, recorded: Mapping
 def _record(freshness: Freshness, asset: Asset, keys: Sequence[str], why: str, instance: dg.DagsterInstance) -> None:
     """Log an event for each accepted key, so that the UI's marks and pages show it."""
     inputs = events.input_tags(instance, freshness.lineage, asset)
+    known = events.recorded(instance, asset)
     for key in keys:
         instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 asset.name,
                 partition=key if asset.partitioned else None,
                 description=f"accepted as equal: {why}",
-                metadata={"accepted": why, "unchanged": dg.MetadataValue.bool(True)},
+                metadata=events.shown_before(known, key) | {"accepted": why, "unchanged": dg.MetadataValue.bool(True)},
                 tags=events.version_tags(asset, str(freshness.made_version(asset, key)), inputs),
             )
         )

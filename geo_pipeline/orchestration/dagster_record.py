@@ -105,8 +105,10 @@ def _database_problem(file: Path) -> str:
             ).fetchone()
         finally:
             connection.close()
+    except sqlite3.OperationalError:  # a full disk, another process, no right to write: the file may be whole
+        return ""
     except sqlite3.DatabaseError as error:
-        return "" if isinstance(error, sqlite3.OperationalError) and "locked" in str(error) else str(error)
+        return str(error)
     return "" if words is None or words[0] == "ok" else str(words[0])
 
 

@@ -48,13 +48,13 @@ def version_tags(asset: Asset, data_version: str, inputs: Mapping[str, str]) -> 
     return {CODE_VERSION: asset.code_version, DATA_VERSION: data_version, USER_PROVIDED: "true", **inputs}
 
 
-def recorded_tags(instance: dg.DagsterInstance, asset: Asset) -> dict[str, Mapping[str, str]]:
-    """For each key that has an event: the tags of its latest one."""
+def recorded(instance: dg.DagsterInstance, asset: Asset) -> dict[str, dg.AssetMaterialization | dg.AssetObservation]:
+    """For each key that has an event: what its latest one says."""
     key = dg.AssetKey(asset.name)
     if not asset.partitioned:
         event = instance.get_latest_materialization_event(key)
         materialization = event.asset_materialization if event else None
-        return {asset.keys[0]: materialization.tags or {}} if materialization else {}
+        return {asset.keys[0]: materialization} if materialization else {}
     observed = asset.declared.observed
     kind = dg.DagsterEventType.ASSET_OBSERVATION if observed else dg.DagsterEventType.ASSET_MATERIALIZATION
     latest = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
@@ -63,10 +63,21 @@ def recorded_tags(instance: dg.DagsterInstance, asset: Asset) -> dict[str, Mappi
     chosen = dg.AssetRecordsFilter(asset_key=key, storage_ids=sorted(latest.values()))
     if observed:
         seen = instance.fetch_observations(chosen, limit=len(latest)).records
-        return {str(each.partition_key): (each.asset_observation.tags or {}) for each in seen if each.asset_observation}
-    records = instance.fetch_materializations(chosen, limit=len(latest)).records
-    found = [record.asset_materialization for record in records]
-    return {str(each.partition): each.tags or {} for each in found if each is not None}
+        return {str(each.partition_key): each.asset_observation for each in seen if each.asset_observation}
+    made = instance.fetch_materializations(chosen, limit=len(latest)).records
+    return {str(each.partition_key): each.asset_materialization for each in made if each.asset_materialization}
+
+
+def recorded_tags(instance: dg.DagsterInstance, asset: Asset) -> dict[str, Mapping[str, str]]:
+    """For each key that has an event: the tags of its latest one."""
+    return {key: each.tags or {} for key, each in recorded(instance, asset).items()}
+
+
+def shown_before(
+    known: Mapping[str, dg.AssetMaterialization | dg.AssetObservation], key: str
+) -> dict[str, dg.MetadataValue]:
+    """What the UI showed of a key, for an event that says that it is unchanged: pages keep previews and numbers."""
+    return dict(known[key].metadata) if key in known else {}
 
 
 def last_materialized(instance: dg.DagsterInstance, asset: Asset) -> float | None:

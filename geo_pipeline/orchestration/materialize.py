@@ -131,10 +131,11 @@ class Materialization:
         wanted = set(keys)
         if not self.config.record_unchanged:
             wanted = events.unrecorded_keys(self.context.instance, self.asset, self.freshness)
+        known = events.recorded(self.context.instance, self.asset) if wanted else {}
         for key in keys:
             if key in wanted:
                 version = self.freshness.made_version(self.asset, key)
-                metadata: dict[str, Any] = {"unchanged": dg.MetadataValue.bool(True)}
+                metadata: dict[str, Any] = events.shown_before(known, key) | {"unchanged": dg.MetadataValue.bool(True)}
                 accepted = self.freshness.accepted(self.asset, key)
                 metadata |= {"accepted": accepted} if accepted else {}
                 self._log_event(key, str(version), metadata)

@@ -20,7 +20,7 @@ REMEMBERED = "profile.json"
 _DIGEST = "digest"
 _RESULTS = ("tables", "checkpoints", "manifests")
 BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
-_SOURCE = ("images", "metadata", "format", "benchmarks")
+_SOURCE = ("images", "metadata", "format", "benchmarks", "follow_links")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Choices:
     - `benchmarks`: query sets with photographs of their own.
     - `shards`: number of reference shards; `max_rejected`: share of photographs that may be rejected.
     - `baselines`: names of the baselines that a plain run trains; empty: none.
+    - `follow_links`: whether links of loose photographs may lead out of their folder.
     """
 
     profile: str | None = None
@@ -51,6 +52,7 @@ class Choices:
     shards: int | None = None
     max_rejected: float | None = None
     baselines: tuple[str, ...] | None = None
+    follow_links: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "metadata"):
@@ -143,6 +145,7 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         shards=_whole("GEO_PIPELINE_SHARDS", shards),
         max_rejected=_share("GEO_PIPELINE_MAX_REJECTED", share),
         baselines=baselines_of(baselines) if baselines else None,
+        follow_links=_yes("GEO_PIPELINE_FOLLOW_LINKS", said("FOLLOW_LINKS")),
     )
 
 
@@ -192,6 +195,15 @@ def _whole(name: str, written: str | None) -> int | None:
     if not written.lstrip("-").isdigit():
         raise ProfileError(f"found {name}={written!r}, expected a whole number")
     return int(written)
+
+
+def _yes(name: str, written: str | None) -> bool | None:
+    if written is None:
+        return None
+    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if written.lower() not in answers:
+        raise ProfileError(f"found {name}={written!r}, expected one of {', '.join(answers)}")
+    return answers[written.lower()]
 
 
 def _share(name: str, written: str | None) -> float | None:

@@ -41,6 +41,7 @@ VARIABLES = tuple(
         "SHARDS",
         "MAX_REJECTED",
         "BASELINES",
+        "FOLLOW_LINKS",
     )
 )
 DEFAULT_HOME = Path("workspace")
@@ -60,7 +61,8 @@ def named_profile(choices: Choices) -> Profile:
         profile = replace(profile, max_rejected_share=choices.max_rejected)
     if choices.baselines is not None:
         profile = replace(profile, everyday_baselines=choices.baselines)
-    return _with_benchmarks(profile, choices.benchmarks) if choices.benchmarks else profile
+    links = bool(choices.follow_links)
+    return _with_benchmarks(profile, choices.benchmarks, links) if choices.benchmarks else profile
 
 
 def settled(given: Choices, home: Path) -> Choices:
@@ -75,7 +77,9 @@ def settled(given: Choices, home: Path) -> Choices:
         refuse_lost_choices(home)
     choices = given if remembered is None else given.after(remembered)
     if choices.profile == "photos" and choices.shards is None and choices.images:
-        spec = files_spec(choices.images, choices.metadata or None, _kind(choices))
+        spec = files_spec(
+            choices.images, choices.metadata or None, _kind(choices), follow_links=bool(choices.follow_links)
+        )
         if not spec.missing():
             choices = replace(choices, shards=shards_for(spec, home / "index"))
     return choices
@@ -131,7 +135,7 @@ def _profile(choices: Choices) -> Profile:
             f"{what} needs the metadata of its photographs and found none; give it with --metadata "
             "(GEO_PIPELINE_METADATA), or a --format that holds coordinates itself: webdataset, parquet, exif"
         )
-    spec = files_spec(choices.images, choices.metadata or None, kind)
+    spec = files_spec(choices.images, choices.metadata or None, kind, follow_links=bool(choices.follow_links))
     return photos(spec, seed, choices.shards) if name == "photos" else paper(spec, seed)
 
 
@@ -152,6 +156,7 @@ def _kind(choices: Choices) -> "Kind | None":
 
 def _refuse_files(choices: Choices) -> None:
     options = {"images": "--images", "metadata": "--metadata", "format": "--format", "benchmarks": "--benchmark"}
+    options |= {"follow_links": "--follow-links"}
     given = [option for name, option in options.items() if getattr(choices, name)]
     if given:
         raise ProfileError(
@@ -160,7 +165,7 @@ def _refuse_files(choices: Choices) -> None:
         )
 
 
-def _with_benchmarks(profile: Profile, given: tuple[BenchmarkFiles, ...]) -> Profile:
+def _with_benchmarks(profile: Profile, given: tuple[BenchmarkFiles, ...], follow_links: bool) -> Profile:
     """The profile with benchmarks that have photographs of their own, beside the one that its split sets aside."""
     own = (profile.split.benchmark_name,) if profile.split.benchmark else ()
     known = [name for name in BENCHMARKS if name not in own]
@@ -171,7 +176,10 @@ def _with_benchmarks(profile: Profile, given: tuple[BenchmarkFiles, ...]) -> Pro
                 "geo_pipeline/benchmarks and one line in its registry)"
             )
     parts = [
-        Part(each.name, files_spec(each.images, each.metadata, None, layout, f"--benchmark {each.name}=..."))
+        Part(
+            each.name,
+            files_spec(each.images, each.metadata, None, layout, f"--benchmark {each.name}=...", follow_links),
+        )
         for each in given
         for layout in (BENCHMARKS[each.name].metadata if each.metadata else None,)
     ]

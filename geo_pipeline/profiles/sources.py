@@ -74,7 +74,7 @@ class FilesSpec:
 
     `metadata` is CSV, Parquet or JSON; `kind` says how the files are to be read, None to tell it from their names;
     `metadata_format` is the published layout of the metadata, None to tell it from the file. `named` is the option by
-    which a user gave the files, for messages.
+    which a user gave the files, for messages. `follow_links`: links of loose photographs may lead out of their folder.
     """
 
     images: str
@@ -82,12 +82,13 @@ class FilesSpec:
     kind: "Kind | None" = None
     metadata_format: "MetadataFormat | None" = None
     named: str = "--images"
+    follow_links: bool = False
 
     def open(self, index: Path | None = None) -> Source:
         """The files. Raises SourceError when they cannot be used as a whole."""
         from geo_pipeline.imagery.opening import open_source
 
-        return open_source(self.images, self.metadata, self.kind, index, metadata_format=self.metadata_format)
+        return open_source(self.images, self.metadata, self.kind, index, self.follow_links, self.metadata_format)
 
     def missing(self) -> list[str]:
         """The photographs or the metadata file, where they are on this machine and not there."""
@@ -154,10 +155,11 @@ def files_spec(
     kind: "Kind | None" = None,
     metadata_format: "MetadataFormat | None" = None,
     named: str = "--images",
+    follow_links: bool = False,
 ) -> FilesSpec:
     """The spec of files as a user writes them: local paths may be relative or begin with `~`."""
     beside = absolute_place(metadata) if metadata is not None else None
-    return FilesSpec(absolute_place(images), beside, kind, metadata_format, named)
+    return FilesSpec(absolute_place(images), beside, kind, metadata_format, named, follow_links)
 
 
 def absolute_place(place: str | Path) -> str:

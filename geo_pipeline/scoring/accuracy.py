@@ -27,7 +27,8 @@ class Score:
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
     infinite where half of the queries failed. Of a predictions file: ignored_rows belong to no query, unreadable_rows
-    have something that is no coordinate, and remarks give both in words.
+    have something that is no coordinate, and remarks give both in words; region: where the true coordinates of the
+    counted queries lie, None without a limit; outside: queries left out, being elsewhere.
     """
 
     count: int
@@ -39,6 +40,8 @@ class Score:
     ignored_rows: int = 0
     unreadable_rows: int = 0
     remarks: tuple[str, ...] = ()
+    region: str | None = None
+    outside: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Plain values for `json.dumps`: thresholds as text keys, unrounded fractions, an infinite median as null."""
@@ -52,6 +55,8 @@ class Score:
             "ignored_rows": self.ignored_rows,
             "unreadable_rows": self.unreadable_rows,
             "remarks": list(self.remarks),
+            "region": self.region,
+            "outside": self.outside,
         }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from geo_pipeline.earth.distance import DistanceKind, errors_km
+from geo_pipeline.earth.regions import Region
 from geo_pipeline.earth.thresholds import THRESHOLDS_KM
 from geo_pipeline.imagery.metadata.layout import ALIASES, ColumnsError, MetadataFormat
 from geo_pipeline.imagery.metadata.read import metadata_notes, read_metadata
@@ -37,12 +38,13 @@ class FileError(ScoreError):
 
 @dataclass(frozen=True)
 class PairedFiles:
-    """Predictions matched to the N rows of the truth, in its order.
+    """Predictions matched to the N rows of the truth that are counted, in its order.
 
     lat_deg, lon_deg: float64 (N,), NaN for a failure. authors: N names or None, None when the truth names none.
     missing: queries without a row of their own. ignored_rows: rows of the predictions that belong to no query, and
     rows of a summary in either file. unreadable_rows: predictions whose coordinate is neither a number nor empty.
-    remarks: both in words, each with the first such row.
+    remarks: both in words, each with the first such row. outside: rows of the truth outside the region asked for, which
+    are in none of the other numbers.
     """
 
     image_ids: tuple[str, ...]
@@ -55,6 +57,7 @@ class PairedFiles:
     ignored_rows: int
     unreadable_rows: int
     remarks: tuple[str, ...]
+    outside: int = 0
 
 
 def score_files(
@@ -62,14 +65,16 @@ def score_files(
     truth: Path | str,
     kind: DistanceKind | str = "great_circle",
     mapping: Mapping[str, str] | None = None,
+    region: Region | None = None,
 ) -> Score:
     """Score a predictions file; intervals are clustered by author where the truth names authors.
 
+    region: only queries whose true coordinate lies inside are counted, failures among them too.
     mapping: names of columns for the keys PREDICTION_KEYS and TRUTH_KEYS, for files whose own names are not understood,
     for example {"predictions.lat_deg": "y"}. Raises FileError or SourceError with what was found, expected, and what to
     do next.
     """
-    paired = pair_files(predictions, truth, mapping)
+    paired = pair_files(predictions, truth, mapping, region)
     error = errors_km(paired.lat_deg, paired.lon_deg, paired.truth_lat_deg, paired.truth_lon_deg, kind)
     score = score_errors(error, paired.authors, THRESHOLDS_KM, distance=str(kind))
     return replace(
@@ -77,10 +82,14 @@ def score_files(
         ignored_rows=paired.ignored_rows,
         unreadable_rows=paired.unreadable_rows,
         remarks=paired.remarks,
+        region=None if region is None else region.name,
+        outside=paired.outside,
     )
 
 
-def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str, str] | None = None) -> PairedFiles:
+def pair_files(
+    predictions: Path | str, truth: Path | str, mapping: Mapping[str, str] | None = None, region: Region | None = None
+) -> PairedFiles:
     """Match predictions to the truth by image id, with or without the file's ending. Raises FileError, SourceError."""
     named = dict(mapping or {})
     unknown = sorted(set(named) - {*PREDICTION_KEYS, *TRUTH_KEYS})
@@ -95,8 +104,12 @@ def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str,
     queries, answers = _keyed(queries, answers, truth)
     own = answers.join(queries, on="key", how="semi", maintain_order="left")
     _refuse_predictions(own, answers, queries, predictions, truth)
-    paired = queries.join(own, on="key", how="left", maintain_order="left", suffix="_answer")
     strangers = answers.join(queries, on="key", how="anti", maintain_order="left")
+    everywhere = queries.height
+    if region is not None:
+        queries = _inside(queries, region, truth)
+        own = own.join(queries, on="key", how="semi", maintain_order="left")
+    paired = queries.join(own, on="key", how="left", maintain_order="left", suffix="_answer")
     unreadable = own.filter(pl.col("lat_deg").is_nan() | pl.col("lon_deg").is_nan())
     lat, lon = pl.col("lat_deg_answer"), pl.col("lon_deg_answer")
     failed = lat.is_null() | lon.is_null() | lat.is_nan() | lon.is_nan()
@@ -112,7 +125,19 @@ def pair_files(predictions: Path | str, truth: Path | str, mapping: Mapping[str,
         ignored_rows=strangers.height + summary + truth_summary,
         unreadable_rows=unreadable.height,
         remarks=_remarks(strangers, unreadable, queries),
+        outside=everywhere - queries.height,
     )
+
+
+def _inside(queries: pl.DataFrame, region: Region, truth: Path | str) -> pl.DataFrame:
+    """The rows of the truth whose coordinate lies in a region."""
+    inside = region.contains(queries["lat_deg"].to_numpy(), queries["lon_deg"].to_numpy())
+    if not inside.any():
+        raise FileError(
+            f"found none of the {queries.height} true coordinates of {truth} in {region.name}; expected at least one; "
+            "check the order lat_min,lon_min,lat_max,lon_max, or choose a larger region"
+        )
+    return queries.filter(inside)
 
 
 def _remarks(strangers: pl.DataFrame, unreadable: pl.DataFrame, queries: pl.DataFrame) -> tuple[str, ...]:
@@ -155,11 +180,15 @@ def _rows(role: str, path: Path | str, named: Mapping[str, str]) -> tuple[pl.Dat
 
 
 def _keyed(queries: pl.DataFrame, answers: pl.DataFrame, truth: Path | str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Both with a `key`: the id as it is when all queries are found so, else without the endings of image files."""
+    """Both with a `key`: the id as it is when all queries are found so, else with a letter and its marks as one
+    character (macOS writes them apart), else without the endings of image files too."""
     key = pl.col("id")
-    if queries.join(answers, on="id", how="anti").height:
-        bare = key.str.replace(_ENDINGS, "")
-        key = bare if queries.select(bare.is_unique().all()).item() else key
+    composed = key.str.normalize("NFC")
+    for simpler in (composed, composed.str.replace(_ENDINGS, "")):
+        if set(queries.select(key).to_series()) <= set(answers.select(key).to_series()):
+            break
+        if queries.select(simpler.is_unique().all()).item():
+            key = simpler
     if (twice := queries.filter(pl.col("id").is_duplicated())).height:
         count = queries.height - queries["id"].n_unique()
         raise FileError(

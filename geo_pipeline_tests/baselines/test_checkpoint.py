@@ -17,12 +17,12 @@ from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.baselines import tiny_baselines
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
-MINE = ("lknn", "planet", "cplanet", "isns")
+MINE = ("lknn", "planet_net", "cplanet", "isns")
 
 
 @pytest.fixture
 def copied(checkpoint_of, tmp_path):
-    def copy(name="planet"):
+    def copy(name="planet_net"):
         return shutil.copytree(checkpoint_of(name), tmp_path / name)
 
     return copy
@@ -119,7 +119,7 @@ def test_a_card_of_something_else_is_refused(copied, change, message):
 
 def test_a_checkpoint_that_is_not_wholly_written_is_none(checkpoint_of, tmp_path, monkeypatch):
     """The card is written last: whatever fails before leaves a folder that is refused."""
-    model = checkpoint.load(checkpoint_of("planet"), device="cpu")
+    model = checkpoint.load(checkpoint_of("planet_net"), device="cpu")
     checkpoint.save(tmp_path, model, {})
     monkeypatch.setattr(checkpoint, "save_tensors", lambda *given: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -129,8 +129,8 @@ def test_a_checkpoint_that_is_not_wholly_written_is_none(checkpoint_of, tmp_path
 
 
 def test_cells_are_asked_for_where_there_are_none(world):
-    config = tiny_baselines.config(world.clip, "planet")
-    with pytest.raises(NoCellsError, match="planet is built on geocells and got none"):
+    config = tiny_baselines.config(world.clip, "planet_net")
+    with pytest.raises(NoCellsError, match="planet_net is built on geocells and got none"):
         checkpoint.build(config, None, load_tower(config.vision))
     assert np.isfinite(
         checkpoint.build(tiny_baselines.config(world.clip, "lknn"), None, load_tower(config.vision)).mean_D.numpy()

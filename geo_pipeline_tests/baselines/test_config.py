@@ -11,7 +11,7 @@ from geo_pipeline.baselines.config import (
     CPlanetOptions,
     IsnsOptions,
     LknnOptions,
-    PlanetOptions,
+    PlaNetOptions,
     UnknownBaselineError,
     config_from_json,
 )
@@ -32,13 +32,13 @@ def test_the_papers_constants():
     assert LknnOptions().sigma_km == 4  # the row "[L]kNN, sigma = 4"
     assert CPlanetOptions().sets == 5
     assert IsnsOptions().partitions == 3  # coarse, middle, fine
-    assert PlanetOptions().partition is None
+    assert PlaNetOptions().partition is None
 
 
 def test_class_maps_are_read_for_an_idea_that_needs_them_only():
     assert needs_class_maps(BaselineConfig("isns"))
     assert not needs_class_maps(BaselineConfig("isns", idea=False))
-    assert not needs_class_maps(BaselineConfig("planet"))
+    assert not needs_class_maps(BaselineConfig("planet_net"))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_class_maps_are_read_for_an_idea_that_needs_them_only():
 )
 def test_options_of_another_objective_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        BaselineConfig("planet", training=TrainingConfig(**change))
+        BaselineConfig("planet_net", training=TrainingConfig(**change))
 
 
 def test_micro_batches_are_for_every_baseline():
@@ -60,19 +60,19 @@ def test_micro_batches_are_for_every_baseline():
 
 
 def test_options_of_another_baseline_and_unknown_names_are_refused():
-    with pytest.raises(ConfigError, match="planet has options LknnOptions; expected PlanetOptions"):
-        BaselineConfig("planet", options=LknnOptions())
-    with pytest.raises(UnknownBaselineError, match="'vgg'; expected one of lknn, planet"):
+    with pytest.raises(ConfigError, match="planet_net has options LknnOptions; expected PlaNetOptions"):
+        BaselineConfig("planet_net", options=LknnOptions())
+    with pytest.raises(UnknownBaselineError, match="'vgg'; expected one of lknn, planet_net"):
         BaselineConfig("vgg")
-    with pytest.raises(ConfigError, match="has options PlanetOptions; expected LknnOptions"):
-        BaselineConfig("planet").chosen(LknnOptions)
+    with pytest.raises(ConfigError, match="has options PlaNetOptions; expected LknnOptions"):
+        BaselineConfig("planet_net").chosen(LknnOptions)
     with pytest.raises(ConfigError, match="partition is -1"):
-        replace(PlanetOptions(), partition=-1)
+        replace(PlaNetOptions(), partition=-1)
 
 
 def test_configuration_and_registry_load_without_torch():
     code = (
-        "import sys, geo_pipeline.baselines.config, geo_pipeline.baselines.registry as r; r.entry('planet'); "
+        "import sys, geo_pipeline.baselines.config, geo_pipeline.baselines.registry as r; r.entry('planet_net'); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,11 +14,20 @@ from geo_pipeline.methods.geodecoder import GEODECODER, GEODECODER_WITHOUT_IDEA
 from geo_pipeline.methods.isns import ISNS, ISNS_WITHOUT_IDEA
 from geo_pipeline.methods.lknn import LKNN, LKNN_WITHOUT_IDEA
 from geo_pipeline.methods.pigeon import PIGEON, PIGEON_WITHOUT_IDEA
-from geo_pipeline.methods.planet import PLANET, PLANET_WITHOUT_IDEA
+from geo_pipeline.methods.planet_net import PLANET_NET, PLANET_NET_WITHOUT_IDEA
 from geo_pipeline.methods.translocator import TRANSLOCATOR, TRANSLOCATOR_WITHOUT_IDEA
 
 ENTRIES = (
-    *(LKNN, LKNN_WITHOUT_IDEA, PLANET, PLANET_WITHOUT_IDEA, CPLANET, CPLANET_WITHOUT_IDEA, ISNS, ISNS_WITHOUT_IDEA),
+    *(
+        LKNN,
+        LKNN_WITHOUT_IDEA,
+        PLANET_NET,
+        PLANET_NET_WITHOUT_IDEA,
+        CPLANET,
+        CPLANET_WITHOUT_IDEA,
+        ISNS,
+        ISNS_WITHOUT_IDEA,
+    ),
     *(TRANSLOCATOR, TRANSLOCATOR_WITHOUT_IDEA, GEODECODER, GEODECODER_WITHOUT_IDEA),
     *(GEOCLIP, GEOCLIP_WITHOUT_IDEA, PIGEON, PIGEON_WITHOUT_IDEA),
 )
@@ -57,7 +66,7 @@ def test_an_entry_reads_what_it_declares_and_answers_every_query(world, checkpoi
 def test_entries_are_torch_free_and_have_names_of_their_own():
     probe = (
         "import sys\n"
-        "from geo_pipeline.methods import cplanet, geoclip, geodecoder, isns, lknn, pigeon, planet, translocator\n"
+        "from geo_pipeline.methods import cplanet, geoclip, geodecoder, isns, lknn, pigeon, planet_net, translocator\n"
         "print('torch' in sys.modules, 'dagster' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=120)

@@ -83,7 +83,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_for_this_one(world, tmp_p
 
 
 def test_killed_while_its_checkpoint_was_written_it_is_written_again(world, tmp_path):
-    config = tiny_baselines.config(world.clip, "planet", max_epochs=2)
+    config = tiny_baselines.config(world.clip, "planet_net", max_epochs=2)
     first = world.train(config, tmp_path)
     whole = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "card.json").unlink()

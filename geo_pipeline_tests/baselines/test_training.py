@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from geo_pipeline.baselines.planet import PlaNet
+from geo_pipeline.baselines.planet_net import PlaNet
 from geo_pipeline.baselines.training import train
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.training.checkpoint import CheckpointError
@@ -81,7 +81,7 @@ def test_a_run_killed_while_collecting_collects_again(world, tmp_path, monkeypat
     def dying(model, batches, targets):
         raise KilledError
 
-    config = tiny_baselines.config(world.clip, "planet", **SHORT)
+    config = tiny_baselines.config(world.clip, "planet_net", **SHORT)
     with monkeypatch.context() as patched:
         patched.setattr(PlaNet, "collect", dying)
         with pytest.raises(KilledError):
@@ -110,7 +110,7 @@ def test_the_best_epoch_is_kept(world, tmp_path):
         table = table.set_column(table.column_names.index(name), name, [values])
     pq.write_table(table, tmp_path / "images.parquet")
     reports = []
-    config = tiny_baselines.config(world.clip, "planet", max_epochs=30, patience=2)
+    config = tiny_baselines.config(world.clip, "planet_net", max_epochs=30, patience=2)
     files = [tmp_path / "images.parquet"], [world.segmentations], world.geocells
     result = train(*files, config, tmp_path / "out", reports.append, "cpu")
     losses = [facts["holdout_loss"] for facts in reports]
@@ -119,8 +119,8 @@ def test_the_best_epoch_is_kept(world, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_batch(world, tmp_path):
-    with pytest.raises(TrainingDivergedError, match="of the baseline planet is nan at epoch 0"):
-        world.train(tiny_baselines.config(world.clip, "planet", lr=1e30), tmp_path)
+    with pytest.raises(TrainingDivergedError, match="of the baseline planet_net is nan at epoch 0"):
+        world.train(tiny_baselines.config(world.clip, "planet_net", lr=1e30), tmp_path)
     written = json.loads((tmp_path / "diverged_batch.json").read_text())
     assert len(written["image_ids"]) == 8
     assert not (tmp_path / "card.json").exists()
@@ -131,7 +131,7 @@ def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(world, tmp
     with pytest.raises(
         TrainingDivergedError, match=r"held-out images is nan at epoch 0, step 1.* Lower the learning rate"
     ):
-        world.train(tiny_baselines.config(world.clip, "planet", lr=1e30, batch=34), tmp_path)
+        world.train(tiny_baselines.config(world.clip, "planet_net", lr=1e30, batch=34), tmp_path)
     assert not (tmp_path / "card.json").exists()
     assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
 
@@ -140,13 +140,13 @@ def test_too_few_images_are_one_clear_error(tmp_path):
     world = tiny_baselines.world(tmp_path)
     pq.write_table(pq.read_table(world.segmentations).slice(0, 1), world.segmentations)
     with pytest.raises(NothingToTrainError, match=r"1 training images with a class map \(39 without\)"):
-        world.train(tiny_baselines.config(world.clip, "planet"), tmp_path / "out")
+        world.train(tiny_baselines.config(world.clip, "planet_net"), tmp_path / "out")
 
 
 def test_without_held_out_images_it_still_ends_and_says_so(tmp_path):
     images, segmentations, geocells = tiny_geosurge.write_tables(tmp_path, holdout=0)
     clip = tiny_geosurge.write_clip(tmp_path / "clip")
-    config = tiny_baselines.config(clip, "planet", max_epochs=1)
+    config = tiny_baselines.config(clip, "planet_net", max_epochs=1)
     result = train([images], [segmentations], geocells, config, tmp_path / "out", lambda facts: None, "cpu")
     assert result.metrics["holdout_mean_accuracy"] is None
     assert "no held-out images" in result.metrics["stopped_on"]
@@ -164,4 +164,4 @@ def test_several_workers_are_refused(world, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(NothingToTrainError, match="found 2 workers; expected one"):
-        world.train(tiny_baselines.config(world.clip, "planet"), tmp_path)
+        world.train(tiny_baselines.config(world.clip, "planet_net"), tmp_path)

@@ -54,7 +54,7 @@ def test_a_missing_class_map_is_named_where_one_is_needed(checkpoint_of, rows):
         predictor(rows.drop_columns("class_map_png"))
 
 
-@pytest.mark.parametrize(("name", "idea"), [("planet", True), ("isns", False)])
+@pytest.mark.parametrize(("name", "idea"), [("planet_net", True), ("isns", False)])
 def test_a_baseline_without_class_maps_answers_from_photographs_alone(checkpoint_of, predictions_of, rows, name, idea):
     predictor = BaselinePredictor(checkpoint_of(name, idea), inference=InferenceConfig(crops="centre"), device="cpu")
     assert predictor(rows.select(["image_id", "jpeg"])).equals(predictions_of(name, idea))

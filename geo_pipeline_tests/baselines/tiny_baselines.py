@@ -14,7 +14,7 @@ from geo_pipeline.baselines.config import (
     BaselineConfig,
     CPlanetOptions,
     Options,
-    PlanetOptions,
+    PlaNetOptions,
     TranslocatorOptions,
 )
 from geo_pipeline.baselines.training import train, train_on
@@ -27,7 +27,7 @@ from geo_pipeline_tests.geosurge import tiny_geosurge
 
 # A town has ten photographs: its three finest cells hold two to five, which no network tells apart.
 TOY = {
-    "planet": PlanetOptions(partition=1),
+    "planet_net": PlaNetOptions(partition=1),
     "cplanet": CPlanetOptions(sets=4, cells_per_class=2, neighbours=2),
     "translocator": TranslocatorOptions(width=16, blocks=2, heads=2),
 }

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
 from geo_pipeline.commands.partition import cells_table, partition_file, unusable_lines, write_partition
-from geo_pipeline.earth.cells import cell_centres, ids_from_tokens
+from geo_pipeline.earth.cell_numbers import ids_from_tokens
+from geo_pipeline.earth.cells import cell_centres
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 
@@ -216,6 +217,20 @@ def test_the_cells_read_back_are_the_hierarchy(points_csv):
     found = partition_file(str(points_csv), PartitionConfig(4, (60, 20)))
     again = Hierarchy.from_table(found.hierarchy.to_table())
     assert cells_table(again).equals(cells_table(found.hierarchy))
+
+
+def test_geojson_holds_every_cell_with_its_count_and_coordinate(run, points_csv, tmp_path):
+    out = tmp_path / "out"
+    done = run(points_csv, *LIMITS, "--geojson", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "cells.geojson" in done.stdout
+    collection = json.loads((out / "cells.geojson").read_text())
+    assert collection["type"] == "FeatureCollection"
+    cells = pq.read_table(out / "cells.parquet").drop_columns(["parent_token"]).to_pylist()
+    assert [feature["properties"] for feature in collection["features"]] == cells
+    assert {feature["geometry"]["type"] for feature in collection["features"]} <= {"Polygon", "MultiPolygon"}
+    run(points_csv, *LIMITS, "--out", out)
+    assert not (out / "cells.geojson").exists(), "what does not belong to coverage.json is gone"
 
 
 @pytest.mark.shared_data

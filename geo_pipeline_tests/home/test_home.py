@@ -115,13 +115,14 @@ def test_a_missing_table_is_named_with_what_to_do(home):
         home.checkpoint("router_checkpoint")
 
 
-def test_event_files_are_no_part_of_a_checkpoints_version(home, tmp_path):
+def test_event_files_and_the_page_of_curves_are_no_part_of_a_checkpoints_version(home, tmp_path):
     other = Home(tmp_path / "other")
     for each, text in ((home, "now, here"), (other, "then, there")):
         place = build_checkpoint(each, "one", "f" * 32)
         (place / "tensorboard" / "more").mkdir(parents=True)
         (place / "tensorboard" / "events").write_text(text)
         (place / "tensorboard" / "more" / text).touch()
+        (place / "curves.html").write_text(f"drawn in the colour of {text}")
     first, second = (each.commit_folder(checkpoint("net"), "f" * 32) for each in (home, other))
     assert first == second
     assert (home.checkpoint("net") / "tensorboard" / "events").read_text() == "now, here"

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image
 
 from geo_pipeline.imagery.decode import ImageRejected, canonical_image, decode_rgb, first_bytes_kind
+from geo_pipeline.imagery.exif import position_from_exif
+from geo_pipeline.imagery.file_kind import photograph_formats
 from geo_pipeline_tests.imagery.drawn_files import QUARTERS, bomb_png, encoded, quartered, with_exif
+
+ANY_AVIF = [kind for kind in ("AVIF",) if kind in photograph_formats()]
+"""AVIF, where this Pillow was built with it."""
 
 
 def quarters_of(data, shorter_side=64):
@@ -66,6 +71,26 @@ def test_sixteen_bit_greys_are_scaled_and_not_clipped():
 def test_sixteen_bit_greys_stay_comparable_from_image_to_image():
     dark = Image.fromarray(np.full((64, 64), 6554, np.uint16))
     assert abs(int(decode_rgb(canonical_image(encoded(dark, "PNG"), 64, 95).jpeg).mean()) - 26) <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "file_format", "white"),
+    [
+        (np.uint8(200), "TIFF", 255),
+        (np.int32(200), "TIFF", 255),
+        (np.int32(40_000), "TIFF", 65_535),
+        (np.int32(1_000_000), "TIFF", 1_000_000),
+        (np.uint16(200), "TIFF", 65_535),
+        (np.uint16(200), "PNG", 65_535),
+        (np.uint16(200), "PPM", 65_535),
+        (np.float32(0.5), "TIFF", 1),
+        (np.float32(200), "TIFF", 255),
+    ],
+    ids=lambda value: getattr(value, "dtype", value),
+)
+def test_greys_of_every_width_keep_their_brightness(values, file_format, white):
+    data = encoded(Image.fromarray(np.full((64, 64), values)), file_format)
+    assert abs(decode_rgb(canonical_image(data, 64, 95).jpeg).mean() - 255 * float(values) / white) <= 1
 
 
 def test_transparency_becomes_white():
@@ -183,9 +208,18 @@ def test_what_cannot_be_read_says_why(data, reason):
     assert rejection(data) == reason
 
 
+@pytest.mark.parametrize("file_format", ANY_AVIF)
+def test_a_damaged_avif_is_refused_as_others_are(file_format):
+    data = encoded(Image.effect_noise((96, 96), 50).convert("RGB"), file_format)
+    coded = data.index(b"mdat") + 4
+    for damaged in (data[:coded] + bytes(len(data) - coded), data.replace(b"iloc", b"xloc"), data[: len(data) // 2]):
+        assert rejection(damaged) in ("unreadable", "truncated")
+        assert position_from_exif(damaged).problem in ("no_coordinate", "unreadable", "truncated")
+
+
 def test_bytes_turned_to_noise_are_refused_or_read_but_never_crash():
     rng = np.random.default_rng(0)
-    whole = {kind: encoded(quartered(), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")}
+    whole = {kind: encoded(quartered(), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", *ANY_AVIF)}
     for kind, data in whole.items():
         for _ in range(25):
             hurt = bytearray(data)

@@ -1,20 +1,23 @@
-"""Positions from EXIF: right where they are whole, None where they are not."""
+"""Positions from EXIF: right where they are whole, and why there is none where they are not."""
 
 import csv
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from geo_pipeline.imagery.exif import coordinates_from_exif
+from geo_pipeline.imagery.exif import ExifPosition, position_from_exif
 from geo_pipeline_tests.imagery.drawn_files import encoded, quartered, with_exif
 
 
 @pytest.mark.parametrize("position", [(48.85, 2.35), (-33.86, 151.21), (40.7, -74.0), (-54.8, -68.3), (0.0, 0.0)])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 def test_all_four_quarters_of_the_earth(position, file_format):
-    found = coordinates_from_exif(with_exif(*position, file_format=file_format))
-    assert found == pytest.approx(position, abs=1e-6)
+    found = position_from_exif(with_exif(*position, file_format=file_format))
+    assert found[:2] == pytest.approx(position, abs=1e-6)
+    assert found.problem is None
 
 
 def with_gps(tags):
@@ -34,17 +37,78 @@ def with_gps(tags):
     ],
 )
 def test_a_position_without_its_parts_is_none(tags):
-    assert coordinates_from_exif(with_gps(tags)) is None
+    found = position_from_exif(with_gps(tags))
+    assert (found.lat_deg, found.lon_deg, found.problem) == (None, None, "no_coordinate")
+    assert "GPS" in found.detail
 
 
 def test_decimal_degrees_in_one_part_are_read_and_x_over_zero_is_nan():
-    assert coordinates_from_exif(with_gps({1: "S", 2: 12.5, 3: "W", 4: 3.25})) == (-12.5, -3.25)
+    assert position_from_exif(with_gps({1: "S", 2: 12.5, 3: "W", 4: 3.25})) == ExifPosition(-12.5, -3.25)
     data = with_gps({1: "N", 2: (12.0, 30.0, 0.0), 3: "E", 4: (3.0, 15.0, 0.0)})
     place = data.index((12).to_bytes(4, "big") + (1).to_bytes(4, "big"))
     hurt = data[: place + 4] + bytes(4) + data[place + 8 :]
-    lat, lon = coordinates_from_exif(hurt)
+    lat, lon, _, _ = position_from_exif(hurt)
     assert np.isnan(lat)
     assert lon == 3.25
+
+
+def signed_gps(lat_ref, lat_parts, lon_ref=b"E", lon_parts=((151, 1),)):
+    """A JPEG whose GPS numbers are signed rationals, which Pillow does not write."""
+    numbers = (lat_parts, lon_parts)
+    head = struct.pack("<HHHIIII", 1, 0x8825, 4, 1, 26, 0, 0)[:18]
+    start = 8 + 18 + 2 + 4 * 12 + 4
+    data, entries = b"", b""
+    for tag, letter, parts in ((1, lat_ref, numbers[0]), (3, lon_ref, numbers[1])):
+        entries += struct.pack("<HHI4s", tag, 2, 2, letter + b"\0\0\0")
+        entries += struct.pack("<HHII", tag + 1, 10, len(parts), start + len(data))
+        data += b"".join(struct.pack("<ii", *part) for part in parts)
+    tiff = b"II*\0" + struct.pack("<I", 8) + head + struct.pack("<H", 4) + entries + struct.pack("<I", 0) + data
+    return encoded(quartered(), exif=b"Exif\0\0" + tiff)
+
+
+@pytest.mark.parametrize(
+    ("letter", "parts", "lat_deg"),
+    [
+        (b"S", ((-338568, 10000),), -33.8568),
+        (b"S", ((338568, 10000),), -33.8568),
+        (b"N", ((338568, 10000),), 33.8568),
+        (b"S", ((-33, 1), (51, 1), (24, 1)), -33.856667),
+        (b"S", ((-33, 1), (-51, 1), (-24, 1)), -33.856667),
+        (b"S", ((0, 1), (-51, 1), (24, 1)), -0.856667),
+        (b"N", ((-33, 1), (51, 1), (24, 1)), None),
+        (b"N", ((-338568, 10000),), None),
+        (b"S", ((33, 1), (-51, 1), (24, 1)), None),
+        (b"N", ((33, 1), (-51, 1), (24, 1)), None),
+    ],
+)
+def test_a_sign_in_the_numbers_has_to_say_what_the_letter_says(letter, parts, lat_deg):
+    found = position_from_exif(signed_gps(letter, parts))
+    if lat_deg is None:
+        assert found.problem == "no_coordinate"
+        assert "contradicts the letter" in found.detail
+    else:
+        assert found[:2] == pytest.approx((lat_deg, 151.0), abs=1e-6)
+    west = position_from_exif(signed_gps(b"N", ((488583, 10000),), b"W", ((-703000, 10000),)))
+    assert west[:2] == pytest.approx((48.8583, -70.3))
+
+
+def test_a_file_that_cannot_be_opened_says_so_and_not_that_tags_are_missing():
+    png = with_exif(-33.9, 151.2, file_format="PNG")
+    text = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * 3_000_000)
+    large = struct.pack(">I", len(text)) + b"iTXt" + text + struct.pack(">I", zlib.crc32(b"iTXt" + text))
+    wrong_sum = struct.pack(">I", 4) + b"tEXtab\0c" + bytes(4)
+    for chunk in (large, wrong_sum):
+        found = position_from_exif(png[:33] + chunk + png[33:])
+        assert found.problem == "unreadable"
+        assert "png" in found.detail
+    assert position_from_exif(encoded(quartered())[:40]).problem == "truncated"
+    assert position_from_exif(b"\x00\x00\x00\x18ftypheic" + bytes(64)).problem in ("heif_unsupported", "unreadable")
+    assert position_from_exif(b"").problem == "zero_bytes"
+
+
+def test_a_photograph_of_200_megapixels_is_called_too_large():
+    data = encoded(Image.new("L", (16_320, 12_240), 128), quality=5)
+    assert position_from_exif(data).problem == "decompression_bomb"
 
 
 def test_hurt_tags_and_no_image_at_all_give_none_and_no_warning():
@@ -54,10 +118,10 @@ def test_hurt_tags_and_no_image_at_all_give_none_and_no_warning():
         hurt = bytearray(data)
         for place in rng.integers(20, 220, 8):
             hurt[place] = rng.integers(0, 256)
-        found = coordinates_from_exif(bytes(hurt))
-        assert found is None or len(found) == 2
+        found = position_from_exif(bytes(hurt))
+        assert (found.problem is None) == (found.lat_deg is not None) == (found.lon_deg is not None)
     for other in (b"", b"\xff\xd8\xff\xe1", b"text", encoded(quartered(), "PNG")):
-        assert coordinates_from_exif(other) is None
+        assert position_from_exif(other).lat_deg is None
 
 
 @pytest.mark.shared_data
@@ -67,8 +131,8 @@ def test_positions_of_the_originals_are_those_of_their_index(shared_dir):
         rows = [row for row in csv.DictReader(file) if row["format"] != "HEIF"]
     assert len(rows) == 78
     for row in rows:
-        found = coordinates_from_exif((folder / row["file"]).read_bytes())
+        found = position_from_exif((folder / row["file"]).read_bytes())
         if row["latitude"]:
-            assert found == pytest.approx((float(row["latitude"]), float(row["longitude"])), abs=1e-6), row["file"]
+            assert found[:2] == pytest.approx((float(row["latitude"]), float(row["longitude"])), abs=1e-6), row["file"]
         else:
-            assert found is None, row["file"]
+            assert found.lat_deg is None, row["file"]

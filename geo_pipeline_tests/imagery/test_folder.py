@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +52,14 @@ def test_an_image_is_found_by_its_id_with_or_without_ending(photos):
     assert records(photos, "IMG_ID,LAT,LON\nnorth/a,1,2\n")[0].locator == "north/a.jpg"
     (photos / "images" / "a.jpg").write_bytes(b"x")
     assert records(photos, "id,lat,lon\na,1,2\n")[0].problem == "ambiguous_file"
+
+
+def test_a_file_whose_letters_are_decomposed_is_found_by_its_composed_name(photos):
+    for name in ("Mu\u0308ller e\u0301.jpg", "Mu\u0308ller without ending"):
+        (photos / "images" / name).write_bytes(with_exif(1, 2))
+        composed = unicodedata.normalize("NFC", name)
+        (record,) = records(photos, f"id,path,lat,lon\nx,images/{composed},1,2\n")
+        assert (record.locator, record.problem) == (name, None)
 
 
 def test_the_metadata_may_name_the_set(photos):
@@ -217,6 +226,25 @@ def test_every_row_and_every_file_is_a_record(photos):
     }
     status = (photos / "images" / "b.jpg").stat()
     assert found["b"].stamp == f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def test_a_photograph_by_its_bytes_is_read_or_set_aside_whatever_its_name_is(photos):
+    images = photos / "images"
+    jpeg = (images / "b.jpg").read_bytes()
+    for name in ("p05", "north/p06", "p07.jpg_orig", "p08.JPG~", "b.jpg_original", "b.jpg.json", "p09.heic.tmp"):
+        (images / name).write_bytes(jpeg)
+    for name in ("LICENSE", "Makefile", "p10.jpg.xmp", "p11.png.part"):
+        (images / name).write_text("no photograph")
+    (images / "empty").touch()
+    (images / "clip.mp4").write_bytes(jpeg)
+    found = {record.locator: record for record in listed(FolderSource(images))}
+    aside = {"p07.jpg_orig", "p08.JPG~", "p09.heic.tmp"}
+    assert {name: record.problem for name, record in found.items()} == {
+        **dict.fromkeys(("b.jpg", "north/a.jpg", "p05", "north/p06")),
+        **dict.fromkeys(aside, "unknown_ending"),
+    }
+    assert found["p05"].lat_deg == found["b.jpg"].lat_deg
+    assert "Rename it" in found["p07.jpg_orig"].detail
 
 
 def test_a_photograph_without_an_ending_counts_when_a_row_names_it(photos):

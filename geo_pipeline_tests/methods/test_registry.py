@@ -23,7 +23,7 @@ from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.profiles.sources import files_spec
 
-BASELINES = ["lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
+BASELINES = ["lknn", "planet_net", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"]
 EXPECTED = [
     "densest_cell",
     *(f"{name}{ending}" for name in BASELINES for ending in ("", "_without_idea")),

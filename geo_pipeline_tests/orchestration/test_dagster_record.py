@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.dagster_record import DagsterRecordError, check_given, unreadable
 from geo_pipeline.orchestration.dagster_home import DAGSTER_YAML, local_instance
+from geo_pipeline.orchestration.dagster_record import DagsterRecordError, check_given, mend, unreadable
 
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
@@ -71,3 +71,15 @@ def test_a_configuration_of_the_users_is_left_as_it_is(tmp_path, folder):
 def test_a_wrong_dagster_home_is_one_line(tmp_path, name, why):
     with pytest.raises(DagsterRecordError, match=rf"DAGSTER_HOME=.*{why}.*absolute path.*unset it"):
         local_instance(Home(tmp_path), {"DAGSTER_HOME": name})
+
+
+def test_a_full_disk_is_no_damage_of_the_record(tmp_path, folder):
+    from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+
+    limits = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        mend(folder, DAGSTER_YAML, pytest.fail)
+    finally:
+        setrlimit(RLIMIT_FSIZE, limits)
+    assert not list(folder.rglob("*.damaged-*"))

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from geo_pipeline.baselines.registry import BASELINES
+from geo_pipeline.imagery.source import records_of
 from geo_pipeline.profiles.choices import (
     BenchmarkFiles,
     Choices,
@@ -25,7 +26,8 @@ FULL = Choices(
     (BenchmarkFiles("im2gps", "/q", None),),
     5,
     0.25,
-    ("planet", "isns"),
+    ("planet_net", "isns"),
+    True,
 )
 
 
@@ -55,7 +57,7 @@ def test_a_damaged_note_is_one_clear_message(tmp_path, text):
 def test_what_is_not_said_is_remembered_as_long_as_it_fits():
     assert Choices().after(FULL) == FULL
     assert Choices(seed=9, max_rejected=0.5).after(FULL) == Choices(
-        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5, FULL.baselines
+        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5, FULL.baselines, True
     )
     assert Choices(baselines=()).after(FULL).baselines == ()
     assert Choices("photos", images="s3://bucket/images").after(FULL) == FULL
@@ -67,12 +69,12 @@ def test_what_is_not_said_is_remembered_as_long_as_it_fits():
 
 
 def test_baselines_are_names_all_or_none():
-    assert baselines_of(" planet,isns , planet") == ("planet", "isns")
+    assert baselines_of(" planet_net,isns , planet_net") == ("planet_net", "isns")
     assert baselines_of("none") == ()
     assert baselines_of("all") == tuple(BASELINES)
     assert choices_of_environment({"GEO_PIPELINE_BASELINES": "lknn"}).baselines == ("lknn",)
-    for text in (",", "geosurge", "planet,none"):
-        with pytest.raises(ProfileError, match=r"found --baselines .*expected all, none, or some of lknn, planet"):
+    for text in (",", "geosurge", "planet_net,none"):
+        with pytest.raises(ProfileError, match=r"found --baselines .*expected all, none, or some of lknn, planet_net"):
             baselines_of(text)
 
 
@@ -80,6 +82,23 @@ def test_a_home_remembers_that_it_wants_no_baselines(tmp_path):
     Choices("sample", baselines=()).remember(tmp_path)
     assert remembered_choices(tmp_path).baselines == ()
     assert named_profile(remembered_choices(tmp_path)).everyday_baselines == ()
+
+
+def test_links_are_followed_where_a_user_says_so(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "4f1c").write_bytes(b"x")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").symlink_to(tmp_path / "store" / "4f1c")
+    chosen = Choices("photos", images=str(tmp_path / "images"), shards=1)
+    assert [each.problem for each in records_of(named_profile(chosen).source.open().listing())] == ["path_outside"]
+    for said in ("1", "yes", "TRUE"):
+        followed = choices_of_environment({"GEO_PIPELINE_FOLLOW_LINKS": said}).after(chosen)
+        source = named_profile(followed).source.open()
+        assert [each.problem for each in records_of(source.listing())] == ["unreadable"]
+        assert source.read("a.jpg") == b"x"
+    assert choices_of_environment({"GEO_PIPELINE_FOLLOW_LINKS": "no"}).follow_links is False
+    with pytest.raises(ProfileError, match="found GEO_PIPELINE_FOLLOW_LINKS='perhaps', expected one of 1, true, yes"):
+        choices_of_environment({"GEO_PIPELINE_FOLLOW_LINKS": "perhaps"})
 
 
 def test_local_places_become_absolute_and_urls_stay(tmp_path, monkeypatch):
@@ -115,7 +134,8 @@ def test_a_benchmark_given_twice_is_refused():
 def test_the_environment_says_everything_too():
     variables = {
         "PROFILE": "photos", "SEED": "3", "IMAGES": "s3://bucket/images", "METADATA": "/data/list.csv", "FORMAT": "tar",
-        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet,isns",
+        "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet_net,isns",
+        "FOLLOW_LINKS": "1",
     }  # fmt: skip
     assert choices_of_environment({f"GEO_PIPELINE_{name}": value for name, value in variables.items()}) == FULL
     assert choices_of_environment({"GEO_PIPELINE_SEED": "", "OTHER": "1"}) == Choices()

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,6 +59,18 @@ def test_what_is_no_number_is_a_failure_and_never_a_coordinate(write, failed):
 def test_ids_match_with_and_without_their_ending_also_when_it_was_added_twice(write):
     text = "filename,latitude,longitude\na_1@N00,10,20\nb_2@N00.jpg.jpg,-30,40\nc_3@N00.JPG,50,-60\n"
     assert _hits(score_files(write("p.csv", text), write("t.csv", TRUTH))) == [3] * 5
+
+
+@pytest.mark.parametrize("truth_form", ["NFC", "NFD"])
+def test_composed_and_decomposed_letters_are_one_id(write, truth_form):
+    other = "NFD" if truth_form == "NFC" else "NFC"
+    truth_id, predicted = (unicodedata.normalize(form, "Müller é") for form in (truth_form, other))
+    for ending in ("", ".jpg"):
+        truth = write("t.csv", f"id,lat,lon\n{truth_id}{ending},1,2\nb,1,2\n")
+        score = score_files(write("p.csv", f"id,lat,lon\n{predicted},1,2\nb,1,2\n"), truth)
+        assert score.accuracy[1.0] == 1.0
+    both = write("both.csv", f"id,lat,lon\n{truth_id},1,2\n{predicted},50,60\n")
+    assert score_files(both, both).accuracy[1.0] == 1.0, "two ids that a file tells apart stay two"
 
 
 def test_ids_that_differ_only_in_their_ending_are_matched_as_they_are(write):

@@ -80,7 +80,7 @@ def test_the_rows_of_baselines_are_named_as_this_project_names_them():
     assert named["PIGEOTTO"] == named["PIGEON"] == "pigeon"
     assert named["GeoSURGE (Ours)"] == "geosurge"
     assert named["Img2Loc/GPT-4V"] == named["GeoRanker"] == ""
-    baselines = {"lknn", "planet", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"}
+    baselines = {"lknn", "planet_net", "cplanet", "isns", "translocator", "geodecoder", "geoclip", "pigeon"}
     assert counterparts() == baselines | {"geosurge", "retrieval", "generation", "router", "oracle"}
 
 

@@ -177,10 +177,10 @@ def document(figures: dict[str, Any]) -> str:
 
 REASONS = (
     "Chosen: **actors**, a shard at a time each, which Ray starts again (`max_restarts`). As many networks are loaded "
-    "as there are workers, and they end with the job. A task may run in any of a node's processes, and Ray ends the "
-    "process of a GPU task after each task unless told otherwise, so that a network is loaded again, or stays in a "
-    "GPU's memory after its job. Ray Data adds a start of its own and repeats the shard of an actor that dies without "
-    "end.",
+    "as there are workers, and they end with the job. Tasks were no quicker. On GPUs (read, not measured) Ray ends a "
+    "task's process after each task unless told otherwise, so that a network is loaded again, or stays in a GPU's "
+    "memory after its job. Ray Data was no quicker either and repeats the shard of an actor that dies without end "
+    '("There are infinite retries remaining").',
     "",
     "How often a shard may end its process is counted by the driver. Ray's own count for actors, `max_task_retries`, "
     "was tried and is used up within a second where a node is lost: its actors are `temporarily unavailable`, each "

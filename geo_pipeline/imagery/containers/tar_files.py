@@ -7,17 +7,18 @@ over all of them to `containers.source`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from geo_pipeline.imagery.containers.entries import Entry, digest_of
 from geo_pipeline.imagery.containers.tar_members import Member, is_hidden, members
-from geo_pipeline.imagery.containers.webdataset_samples import Sample, is_photograph, key_of
-from geo_pipeline.imagery.exif import coordinates_from_exif
+from geo_pipeline.imagery.containers.webdataset_samples import Sample, is_photograph, key_of, sidecar_of
+from geo_pipeline.imagery.exif import ExifPosition, position_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind
 from geo_pipeline.imagery.source import SourceError
 
 LARGEST_PHOTOGRAPH = 256 << 20
+_MOST_LACKING = 65_536
 _COMPRESSED = (
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"BZh", "bzip2", "bunzip2"),
@@ -46,18 +47,28 @@ class TarReader:
     def entries(self, file: BinaryIO, name: str) -> Iterator[Entry]:
         """An entry per photograph, and one per member that is none and should not be there; see `tar_members`.
 
-        Further problems: `zero_bytes`, `too_large`, `second_image`. Raises `SourceError` for a compressed archive.
+        Further problems: `zero_bytes`, `too_large`, `second_image`; `sidecars_apart`, once, where photographs without a
+        position have sidecars elsewhere in the archive. Raises `SourceError` for a compressed archive.
         """
         refuse_compressed(file, name)
         if file.seek(0, 2) == 0:
             yield Entry(name, 0, 0, None, "empty", "zero_bytes", "The archive is empty; expected a tar file.")
             return
+        apart = _Apart()
+        for entry in self._members(file, name, apart):
+            if self.exif:
+                apart.see(entry)
+            yield entry
+        yield from apart.told()
+
+    def _members(self, file: BinaryIO, name: str, apart: "_Apart") -> Iterator[Entry]:
         sample = Sample("")
         for member in members(file):
             key, ending = key_of(member.name)
             if self.sidecars and not sample.takes(key, ending):
-                yield from sample.finished()
+                yield from self._finished(sample, apart)
                 sample = sample.following(key)
+            apart.look(member, key, ending)
             if member.problem is not None:
                 shown = member.name or f"{name} at byte {member.offset}"
                 yield Entry(shown, member.offset, member.length, None, None, member.problem, member.detail)
@@ -71,6 +82,11 @@ class TarReader:
                     yield entry
             elif self.sidecars:
                 sample.read(file, member, ending)
+        yield from self._finished(sample, apart)
+
+    def _finished(self, sample: Sample, apart: "_Apart") -> Iterator[Entry]:
+        if sample.photographs and sample.beside:
+            apart.sidecars.pop(sample.key, None)  # it stands beside them
         yield from sample.finished()
 
     def image(self, stored: bytes) -> bytes:
@@ -90,9 +106,53 @@ class TarReader:
         if len(data) < length:
             words = f"found {len(data)} of its {length} bytes; the archive was cut while it was read."
             return Entry(name, offset, length, None, None, "truncated", words)
-        position = coordinates_from_exif(data) if self.exif else None
-        lat_deg, lon_deg = position or (None, None)
-        return Entry(name, offset, length, digest_of(data), first_bytes_kind(data), lat_deg=lat_deg, lon_deg=lon_deg)
+        found = position_from_exif(data) if self.exif else ExifPosition()
+        # A photograph that cannot be opened says why; that it has no position says the source, which knows the rest.
+        detail = "" if found.problem == "no_coordinate" else found.detail
+        problem = found.problem if detail and not self.sidecars else None
+        entry = Entry(name, offset, length, digest_of(data), first_bytes_kind(data), problem, detail)
+        return entry._replace(lat_deg=found.lat_deg, lon_deg=found.lon_deg)
+
+
+@dataclass
+class _Apart:
+    """Sidecars named as photographs that have no position; of each, the keys of the first many are remembered."""
+
+    lacking: set[str] = field(default_factory=set)
+    sidecars: dict[str, Member] = field(default_factory=dict)
+    first: Member | None = None
+    count: int = 0
+
+    def see(self, entry: Entry) -> None:
+        """A photograph, after what stands beside it was read."""
+        if entry.problem is None and entry.lat_deg is None:
+            key = key_of(entry.name)[0]
+            self._found(self.sidecars.pop(key, None))
+            if len(self.lacking) < _MOST_LACKING:
+                self.lacking.add(key)
+
+    def look(self, member: Member, key: str, ending: str) -> None:
+        """Any member."""
+        if is_photograph(member.name) or sidecar_of(ending) is None:
+            return
+        if key in self.lacking:
+            self._found(member)
+        elif len(self.sidecars) < _MOST_LACKING:
+            self.sidecars[key] = member
+
+    def _found(self, member: Member | None) -> None:
+        self.first = self.first or member
+        self.count += member is not None
+
+    def told(self) -> Iterator[Entry]:
+        """One entry that says so, where there are any."""
+        if self.first is not None:
+            words = (
+                f"{self.count} members such as {self.first.name} are named as photographs of this archive that have no "
+                "position, and were not read beside them. If they hold positions, pack the archive anew with "
+                "`tar --sort=name` and give --format webdataset."
+            )
+            yield Entry(self.first.name, self.first.offset, self.first.length, None, None, "sidecars_apart", words)
 
 
 def refuse_compressed(file: BinaryIO, name: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geo_pipeline.imagery.metadata.names import AMBIGUOUS, UNMATCHED, Find, normal, steps_by_id, steps_by_path
+from geo_pipeline.imagery.metadata.names import AMBIGUOUS, UNMATCHED, Find, composed, normal, steps_by_id, steps_by_path
 from geo_pipeline.imagery.photograph import DESCRIBED, schema
 from geo_pipeline.imagery.source import LISTING
 
@@ -37,6 +37,16 @@ class Claim(NamedTuple):
 
     entry: np.ndarray
     step: np.ndarray
+
+
+class _Texts(NamedTuple):
+    """What is compared: of the rows paths and ids; of the entries names, ids, and paths as the metadata writes them."""
+
+    path: pa.Array
+    image_id: pa.Array
+    names: pa.Array
+    ids: pa.Array
+    paths: pa.Array | None
 
 
 def from_entries(entries: pa.Table) -> pa.Table:
@@ -72,23 +82,35 @@ def joined(metadata: pa.Table, entries: pa.Table, paths: pa.Array | pa.ChunkedAr
 
 
 def _claims(metadata: pa.Table, entries: pa.Table, paths: pa.Array | None) -> Claim:
-    """The first step in which a row finds an entry decides; several entries in it are ambiguous."""
-    path, image_id = normal(_whole(metadata["path"])), _whole(metadata["image_id"])
-    names, ids = _whole(entries["name"]), _whole(entries["image_id"])
+    """The first step in which a row finds an entry decides; several entries in it are ambiguous.
+
+    All steps are made with the names as they are, then with composed ones where that makes a difference.
+    """
     claim = Claim(np.full(len(metadata), UNMATCHED, np.int64), np.zeros(len(metadata), np.int8))
     if not len(entries):
         return claim
+    path, image_id = normal(_whole(metadata["path"])), _whole(metadata["image_id"])
+    given = _Texts(path, image_id, _whole(entries["name"]), _whole(entries["image_id"]), paths)
+    number = _all_steps(claim, given, 0)
+    same_letters = _Texts(*(None if each is None else composed(each) for each in given))
+    if any(each is not other for each, other in zip(given, same_letters, strict=True)):
+        _all_steps(claim, same_letters, number)
+    return claim
+
+
+def _all_steps(claim: Claim, texts: _Texts, number: int) -> int:
+    """Seek by path, then by id; steps are numbered from `number`, the next number is returned."""
+    path, image_id, names, ids, paths = texts
     has_path = _mask(pc.is_valid(path))
-    number = 0
     for find in steps_by_path(names, paths):
         _seek(claim, path, has_path, find, number)
         number += 1
-    by_id = ~has_path if (claim.entry[has_path] != UNMATCHED).any() else np.ones(len(metadata), bool)
+    by_id = ~has_path if (claim.entry[has_path] != UNMATCHED).any() else np.ones(len(path), bool)
     by_id &= _mask(pc.is_valid(image_id))
     for find in steps_by_id(names, ids):
         _seek(claim, image_id, by_id, find, number)
         number += 1
-    return claim
+    return number
 
 
 def _seek(claim: Claim, wanted: pa.Array, rows: np.ndarray, find: Find, number: int) -> None:

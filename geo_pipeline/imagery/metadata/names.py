@@ -106,6 +106,13 @@ def normal(paths: pa.Array) -> pa.Array:
     )
 
 
+def composed(texts: pa.Array) -> pa.Array:
+    """Texts with letters and their marks as one character (NFC): macOS writes the names of files decomposed."""
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
+        return texts
+    return pc.utf8_normalize(texts, form="NFC")
+
+
 def last(paths: pa.Array, parts: int = 1) -> pa.Array:
     """The last parts of paths; shorter paths stay whole."""
     folders = "[^/]*/" * (parts - 1)

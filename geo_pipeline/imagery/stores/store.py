@@ -12,10 +12,11 @@ from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 
 PROBLEMS = {
-    "path_outside": "A link that leads out of the folder; only what lies below it is read. Name the folder that it "
-    "leads to, or put the files themselves there.",
+    "path_outside": "A link that leads out of the folder; only what lies below it is read. Give --follow-links for a "
+    "collection of links (DVC, git-annex, a hub's cache), or name the folder that it leads to.",
     "missing_file": "A link to nothing.",
     "not_a_file": "No plain file but a pipe, a socket or a device.",
+    "unknown_ending": "The file begins as a photograph, and its name does not end as one. Rename it.",
     "unreadable_name": "The file's name is not UTF-8. Rename it.",
 }
 """Why a file that was found is not read: the machine word and what it says to a person."""

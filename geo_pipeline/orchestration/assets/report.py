@@ -15,6 +15,7 @@ from geo_pipeline.scoring.routing import ORACLE
 if TYPE_CHECKING:
     import polars as pl
 
+    from geo_pipeline.earth.hierarchy import Hierarchy
     from geo_pipeline.scoring.examples import Example
     from geo_pipeline.scoring.report.inputs import ReportInputs
 
@@ -35,6 +36,11 @@ def checkpoints(scope: Scope) -> dict[str, tuple[str, str]]:
             owner = ("baseline_checkpoints", name) if method.baseline else (method.checkpoint, "all")
             found[method.checkpoint] = owner
     return found
+
+
+def cell_methods(scope: Scope) -> list[str]:
+    """The scored methods that answer with the cell they think likeliest."""
+    return [name for name, method in scored_methods(scope).items() if method.kind == "cells"]
 
 
 def everything_shown(scope: Scope) -> Reads:
@@ -61,6 +67,7 @@ def everything_shown(scope: Scope) -> Reads:
         scope.profile.seed,
         [scope.benchmarks[name] for name in scope.shards.benchmarks],
         report_context(scope, scored_methods(scope)),
+        cell_methods(scope),
     ),
     group_name="reports",
     kinds={"markdown", "html"},
@@ -80,6 +87,8 @@ def report_inputs(work: Work) -> "ReportInputs":
     """Every table of the report."""
     import polars as pl
 
+    from geo_pipeline.earth.hierarchy import Hierarchy
+    from geo_pipeline.scoring.cell_hits import judged_cell_hits
     from geo_pipeline.scoring.published import published_rows
     from geo_pipeline.scoring.report.inputs import ReportInputs
 
@@ -91,7 +100,7 @@ def report_inputs(work: Work) -> "ReportInputs":
     def together(name: str) -> pl.DataFrame:
         return pl.DataFrame(work.read_all(name, names))
 
-    judged = together("judged")
+    judged, hierarchy = together("judged"), Hierarchy.from_table(work.table("geocells"))
     return ReportInputs(
         context=report_context(scope, scored_methods(scope)),
         scores=together("scores"),
@@ -103,13 +112,13 @@ def report_inputs(work: Work) -> "ReportInputs":
         georouting=whole_table("georouting"),
         training_curves={name: pl.DataFrame(work.table("training_curves", name)) for name in checkpoints(scope)},
         published={name: tuple(published_rows(name)) for name in names if scope.benchmarks[name].published},
-        examples=examples(work, judged),
+        examples=examples(work, judged, hierarchy),
+        cell_hits=judged_cell_hits(judged, hierarchy.partitions[-1].cell_ids, cell_methods(scope)),
     )
 
 
-def examples(work: Work, judged: "pl.DataFrame") -> "tuple[Example, ...]":
+def examples(work: Work, judged: "pl.DataFrame", hierarchy: "Hierarchy") -> "tuple[Example, ...]":
     """Successes and failures of every benchmark, with what they are shown with."""
-    from geo_pipeline.earth.hierarchy import Hierarchy
     from geo_pipeline.scoring.example_photographs import ShardFiles, report_examples
 
     def files(key: str) -> ShardFiles:
@@ -118,7 +127,6 @@ def examples(work: Work, judged: "pl.DataFrame") -> "tuple[Example, ...]":
     work.listed("segmentation_manifest", "segmentations")
     references = [files(key) for key in work.listed("image_manifest", "images")]
     queries = {name: [files(key) for key in work.shards.of(name)] for name in work.shards.benchmarks}
-    hierarchy = Hierarchy.from_table(work.table("geocells"))
     return report_examples(judged, hierarchy, references, queries, work.profile.distance)
 
 

@@ -17,6 +17,7 @@ from geo_pipeline.scoring.report.protocol import protocol_blocks
 from geo_pipeline.scoring.report.published_tables import published_blocks
 from geo_pipeline.scoring.report.tables import (
     accuracy_table,
+    cell_hits_table,
     coverage_table,
     gain_table,
     georouting_table,
@@ -129,6 +130,13 @@ def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
             accuracy_table(inputs, line.name),
         )
     )
+    hits = cell_hits_table(inputs, line.name)
+    if hits.rows:
+        caption = (
+            "Where the methods that name cells put the images, in percent of all: in the true cell of the finest "
+            "partition, in one that shares a side or a corner with it, or in neither, failures included."
+        )
+        blocks.append(TableBlock(caption, hits))
     if winners(inputs, line.name).height:
         blocks.append(
             FigureBlock(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from geo_pipeline.scoring.cell_hits import CellHits
 from geo_pipeline.scoring.examples import Example
 from geo_pipeline.scoring.published import PublishedRow
 from geo_pipeline.scoring.report.context import ReportContext
@@ -31,6 +32,7 @@ class ReportInputs:
     census, leakage: the tables of those names.
     published: rows of papers per benchmark; only those of published benchmarks are shown.
     examples: successes and failures for a page of their own (`examples`); without any there is no such page.
+    cell_hits: how the methods that name cells meet those of the finest partition, by benchmark and method.
     """
 
     context: ReportContext
@@ -44,6 +46,7 @@ class ReportInputs:
     training_curves: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     published: Mapping[str, tuple[PublishedRow, ...]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    cell_hits: Mapping[tuple[str, str], CellHits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

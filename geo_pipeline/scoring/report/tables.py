@@ -69,6 +69,18 @@ def accuracy_table(inputs: ReportInputs, benchmark: str) -> TextTable:
     return TextTable(columns, tuple(rows), emphasis=frozenset(_accuracy_emphasis(scores, limits, 1)))
 
 
+def cell_hits_table(inputs: ReportInputs, benchmark: str) -> TextTable:
+    """How often each method that names cells is in the true one of the finest partition, beside it, or neither."""
+    rows = []
+    for line in inputs.context.methods:
+        hits = inputs.cell_hits.get((benchmark, line.name))
+        if hits is not None:
+            shares = [percent(part / hits.count) for part in (hits.right, hits.adjoining, hits.neither)]
+            rows.append((line.title, *shares, percent(hits.wrong_that_adjoin), f"{hits.uncovered:,}"))
+    columns = ("Method", "True cell", "Adjoining", "Neither", "Adjoining, of the wrong", "True place in no cell")
+    return TextTable(columns, tuple(rows))
+
+
 def overview_table(inputs: ReportInputs) -> TextTable:
     """Mean accuracy of every method on every benchmark, and the plain mean over benchmarks where all are scored."""
     benchmarks = scored_benchmarks(inputs)

@@ -14,6 +14,7 @@ from geo_pipeline.imagery.containers.webdataset_samples import has_sidecars, key
 from geo_pipeline.imagery.metadata.cells import degrees
 from geo_pipeline.imagery.metadata.csv_scan import OTHER
 from geo_pipeline_tests.imagery.containers.test_tar_files import JPEG, entries_of, problems, tar_of
+from geo_pipeline_tests.imagery.drawn_files import with_exif
 
 
 @pytest.fixture
@@ -50,6 +51,38 @@ def test_webdataset_samples_bring_their_sidecars(shard):
     assert all(entry.problem is None for entry in found.values())
     assert has_sidecars(io.BytesIO(data))
     assert not has_sidecars(io.BytesIO(tar_of(("a.jpg", JPEG), ("b.json", b"{}"))))
+
+
+@pytest.mark.parametrize("photographs_first", [True, False])
+@pytest.mark.parametrize("sidecars", [True, False])
+def test_sidecars_that_stand_apart_are_told_with_what_to_do(photographs_first, sidecars):
+    photographs = [(f"{n}.jpg", JPEG) for n in range(30)]
+    texts = [(f"{n}.json", b'{"lat": 1, "lon": 2}') for n in range(30)] + [("LICENSE.txt", b"free")]
+    members = photographs + texts if photographs_first else texts + photographs
+    *found, last = entries_of(tar_of(*members), sidecars=sidecars, exif=True)
+    assert [entry.name for entry in found] == [name for name, _ in photographs]
+    assert (last.name, last.problem) == ("0.json", "sidecars_apart")
+    assert "tar --sort=name" in last.detail
+    if sidecars:
+        ordered = [pair for both in zip(photographs, texts, strict=False) for pair in both]
+        assert all(
+            entry.lat_deg == 1 and entry.problem is None for entry in entries_of(tar_of(*ordered), sidecars=True)
+        )
+
+
+def test_nothing_is_told_of_sidecars_where_every_photograph_has_a_position_or_a_metadata_file():
+    placed = with_exif(10, 20)
+    with_positions = tar_of(("a.jpg", placed), ("b.jpg", placed), ("a.txt", b"a caption"), ("b.json", b"{}"))
+    assert problems(entries_of(with_positions, exif=True)) == {"a.jpg": None, "b.jpg": None}
+    assert problems(entries_of(tar_of(("a.jpg", JPEG), ("x.jpg", JPEG), ("a.json", b"{}")))) == {
+        "a.jpg": None,
+        "x.jpg": None,
+    }
+
+
+def test_captions_beside_their_photographs_do_not_stand_apart(shard):
+    data = shard({"__key__": "a", "jpg": JPEG, "txt": "A harbour"}, {"__key__": "b", "txt": "A hill", "jpg": JPEG})
+    assert problems(entries_of(data, sidecars=True, exif=True)) == {"a.jpg": None, "b.jpg": None}
 
 
 def test_of_one_sample_the_first_photograph_counts(shard):

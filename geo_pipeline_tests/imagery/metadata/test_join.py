@@ -1,5 +1,7 @@
 """Which photograph a row of metadata means, and that every row becomes one record."""
 
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -83,6 +85,24 @@ def test_an_id_finds_its_photograph(image_id, name):
 )
 def test_parts_of_words_are_no_match(image_id, name):
     assert matches(ids(image_id), entries_of(name)) == [(image_id, "missing_file"), (name, "no_metadata")]
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_composed_and_decomposed_letters_are_one_name(written):
+    other = "NFD" if written == "NFC" else "NFC"
+    name, row = (unicodedata.normalize(form, "Fotös/Müller é.jpg") for form in (other, written))
+    assert name != row
+    assert matches(ids(row), entries_of(name)) == [(name, None)]
+    assert matches(paths(row), entries_of(name)) == [(name, None)]
+    assert matches(paths(f"up/{row}"), entries_of(name), paths=pa.array([f"up/{name}"])) == [(name, None)]
+    assert matches(ids("Mu\u0308ller é"), entries_of(name)) == [(name, None)]
+
+
+def test_two_files_whose_names_differ_only_in_their_composition_stay_two():
+    names = [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")]
+    assert matches(ids(*names), entries_of(*names)) == [(name, None) for name in names]
+    third = "e\u0301.JPG"
+    assert matches(ids(third), entries_of(*names))[0][1] is None, "an exact part goes before a composed one"
 
 
 def test_exact_names_go_before_parts_of_names():

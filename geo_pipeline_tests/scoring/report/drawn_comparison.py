@@ -13,7 +13,7 @@ from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 from geo_pipeline_tests.scoring.report.drawn_report import CONTEXT, drawn_scores
 
-BASELINES = (("lknn", "[L]kNN"), ("planet", "PlaNet"), ("isns", "ISNs"), ("pigeon", "PIGEON"))
+BASELINES = (("lknn", "[L]kNN"), ("planet_net", "PlaNet"), ("isns", "ISNs"), ("pigeon", "PIGEON"))
 LINES = (
     MethodLine("densest_cell", "Densest cell", "guess"),
     MethodLine("geosurge", "GeoSURGE", "retrieval"),
@@ -36,8 +36,8 @@ SKILL = {
     "fusion_0": 0.35,
     "lknn": 0.5,
     "lknn_without_idea": 0.25,
-    "planet": 0.4,
-    "planet_without_idea": 0.65,
+    "planet_net": 0.4,
+    "planet_net_without_idea": 0.65,
     "isns": 0.5,
     "pigeon": 0.6,
     "pigeon_without_idea": 0.58,

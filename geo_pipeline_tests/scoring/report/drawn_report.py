@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.scoring.cell_hits import CellHits
 from geo_pipeline.scoring.judged import judge
 from geo_pipeline.scoring.published import PublishedRow
 from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine, ReportContext
@@ -245,6 +246,7 @@ def drawn_inputs(images: int = 40, seed: int = 7) -> ReportInputs:
         georouting=georouting,
         training_curves={"geosurge": _curves(rng, 4.0), "router": _curves(rng, 0.7)},
         examples=drawn_examples(judged),
+        cell_hits={("planet_mixed", "geosurge"): CellHits(count=images, right=12, adjoining=9, uncovered=3)},
     )
 
 

@@ -2,8 +2,8 @@
 
 from geo_pipeline.methods.baseline_entry import baseline_methods
 
-PLANET, PLANET_WITHOUT_IDEA = baseline_methods(
-    "planet",
+PLANET_NET, PLANET_NET_WITHOUT_IDEA = baseline_methods(
+    "planet_net",
     "PlaNet",
     "cells",
     "The most probable cell of one flat partition that is fine where many photographs were taken.",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geo_pipeline.baselines.baseline import Baseline, Located
 from geo_pipeline.baselines.cell_scores import CellCountError, cell_sums, covered
-from geo_pipeline.baselines.config import BaselineConfig, PlanetOptions
+from geo_pipeline.baselines.config import BaselineConfig, PlaNetOptions
 from geo_pipeline.earth.coordinates import coordinates_of, unit_vectors
 from geo_pipeline.earth.hierarchy import Hierarchy, Partition
 from geo_pipeline.geosurge.vision import VisionTower
@@ -29,7 +29,7 @@ class PlaNet(Baseline):
 
     def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
         super().__init__(config, hierarchy, tower)
-        self.partition = config.chosen(PlanetOptions).partition
+        self.partition = config.chosen(PlaNetOptions).partition
         cells = self._cells()
         self.rows = max(1, round((len(cells) / 2) ** 0.5))
         count = len(cells) if config.idea else 2 * self.rows**2
@@ -85,7 +85,7 @@ class PlaNet(Baseline):
             return partitions[-1]
         if self.partition >= len(partitions):
             raise CellCountError(
-                f"PlanetOptions.partition is {self.partition}, but the hierarchy has {len(partitions)} partitions: "
+                f"PlaNetOptions.partition is {self.partition}, but the hierarchy has {len(partitions)} partitions: "
                 f"choose 0 to {len(partitions) - 1}, or none for the finest."
             )
         return partitions[self.partition]

@@ -3,19 +3,19 @@ import pytest
 
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.cell_scores import CellCountError
-from geo_pipeline.baselines.config import PlanetOptions
-from geo_pipeline.baselines.planet import grid_cells, grid_centres
+from geo_pipeline.baselines.config import PlaNetOptions
+from geo_pipeline.baselines.planet_net import grid_cells, grid_centres
 from geo_pipeline_tests.baselines import tiny_baselines
 
 
 def test_it_learns_the_towns(predictions_of, rows):
-    assert np.mean(tiny_baselines.errors_km(predictions_of("planet"), rows) < 100) > 0.9
+    assert np.mean(tiny_baselines.errors_km(predictions_of("planet_net"), rows) < 100) > 0.9
 
 
 def test_a_regular_grid_answers_otherwise(predictions_of, checkpoint_of):
     """Four cells that follow the photographs hold a town each; two grid rows of four hold all Europe in one cell."""
-    assert tiny_baselines.differ(predictions_of("planet"), predictions_of("planet", idea=False))
-    adaptive, grid = (checkpoint.load(checkpoint_of("planet", idea), device="cpu") for idea in (True, False))
+    assert tiny_baselines.differ(predictions_of("planet_net"), predictions_of("planet_net", idea=False))
+    adaptive, grid = (checkpoint.load(checkpoint_of("planet_net", idea), device="cpu") for idea in (True, False))
     assert len(adaptive.place_C2) == 4
     assert len(grid.place_C2) == 2
     places = {tuple(place) for place in np.round(adaptive.place_C2.numpy()).tolist()}
@@ -32,7 +32,7 @@ def test_every_coordinate_lies_in_the_grid_cell_of_its_centre():
 
 
 def test_a_grid_cell_answers_with_the_mean_of_its_photographs(checkpoint_of, rows):
-    grid = checkpoint.load(checkpoint_of("planet", idea=False), device="cpu")
+    grid = checkpoint.load(checkpoint_of("planet_net", idea=False), device="cpu")
     lon_deg, train = rows["lon_deg"].to_numpy(), np.array(rows["set_name"].to_pylist()) == "train"
     assert grid.rows == 1
     east = train & (lon_deg >= 0)
@@ -44,9 +44,9 @@ def test_a_grid_cell_answers_with_the_mean_of_its_photographs(checkpoint_of, row
 
 
 def test_the_finest_partition_is_the_default_and_one_beyond_is_refused(world, tmp_path):
-    config = tiny_baselines.config(world.clip, "planet", options=PlanetOptions(), max_epochs=1)
+    config = tiny_baselines.config(world.clip, "planet_net", options=PlaNetOptions(), max_epochs=1)
     world.train(config, tmp_path / "finest")
     assert len(checkpoint.load(tmp_path / "finest", device="cpu").place_C2) == 12
-    config = tiny_baselines.config(world.clip, "planet", options=PlanetOptions(partition=3))
+    config = tiny_baselines.config(world.clip, "planet_net", options=PlaNetOptions(partition=3))
     with pytest.raises(CellCountError, match="has 3 partitions: choose 0 to 2"):
         world.train(config, tmp_path / "beyond")
