@@ -55,7 +55,8 @@ class Baseline(nn.Module, ABC):
         """The geocells. Raises NoCellsError for a baseline that was made without."""
         if self._hierarchy is None:
             raise NoCellsError(
-                f"The baseline {self.config.name} is built on geocells and got none; give the table of geocells."
+                f"found no geocells for the baseline {self.config.name}, which is built on them; give the table of "
+                "geocells."
             )
         return self._hierarchy
 

@@ -19,9 +19,9 @@ class UnknownBaselineError(ValueError):
 
 
 def demand(condition: bool, message: str) -> None:
-    """Raise ConfigError with `message` unless the condition holds."""
+    """Raise ConfigError, which says that `message` was found, unless the condition holds."""
     if not condition:
-        raise ConfigError(message)
+        raise ConfigError(f"found that {message}")
 
 
 def _demand_positive(options: object, *names: str) -> None:
@@ -241,7 +241,7 @@ class BaselineConfig:
             object.__setattr__(self, "options", wanted())
         demand(
             isinstance(self.options, wanted),
-            f"The baseline {self.name} has options {type(self.options).__name__}; expected {wanted.__name__}.",
+            f"the baseline {self.name} has options {type(self.options).__name__}; expected {wanted.__name__}.",
         )
         plain = TrainingConfig()
         for name in ("loss", "symmetric", "uncovered"):
@@ -256,7 +256,8 @@ class BaselineConfig:
         """The options as the type that the baseline knows."""
         if not isinstance(self.options, kind):
             raise ConfigError(
-                f"The baseline {self.name} has options {type(self.options).__name__}; expected {kind.__name__}."
+                f"found that the baseline {self.name} has options {type(self.options).__name__}; expected "
+                f"{kind.__name__}."
             )
         return self.options
 

@@ -85,8 +85,8 @@ class PlaNet(Baseline):
             return partitions[-1]
         if self.partition >= len(partitions):
             raise CellCountError(
-                f"PlaNetOptions.partition is {self.partition}, but the hierarchy has {len(partitions)} partitions: "
-                f"choose 0 to {len(partitions) - 1}, or none for the finest."
+                f"found that PlaNetOptions.partition is {self.partition}, but the hierarchy has {len(partitions)} "
+                f"partitions: choose 0 to {len(partitions) - 1}, or none for the finest."
             )
         return partitions[self.partition]
 

@@ -61,7 +61,7 @@ class RouterConfig:
         if self.keep not in ("last", "best"):
             problems.append(f"keep is {self.keep!r}; expected last or best")
         if problems:
-            raise ValueError(f"RouterConfig cannot be used: {'; '.join(problems)}. Mend the profile.")
+            raise ValueError(f"found a RouterConfig that cannot be used: {'; '.join(problems)}. Mend the profile.")
 
     @classmethod
     def sample(cls, variant: PromptVariant = "full", model: str | None = None, seed: int = 0) -> Self:

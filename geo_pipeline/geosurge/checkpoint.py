@@ -79,7 +79,7 @@ def fingerprint_in(card: Mapping[str, Any]) -> str:
     """The fingerprint of the partition that a checkpoint was trained on. Raises KeyError, TypeError."""
     found = card["partition_fingerprint"]
     if not isinstance(found, str):
-        raise TypeError(f"partition_fingerprint is {found!r}")
+        raise TypeError(f"found that partition_fingerprint is {found!r}, expected text")
     return found
 
 
@@ -92,7 +92,7 @@ def stored_cells(folder: Path, fingerprint: str, present: Hierarchy | None) -> H
     for name, cells in known.items():
         if cells.fingerprint() != fingerprint:
             raise CheckpointError(
-                f"The checkpoint {folder} was trained on partition {fingerprint[:12]}, {name} hold "
+                f"found that the checkpoint {folder} was trained on partition {fingerprint[:12]}, {name} hold "
                 f"{cells.fingerprint()[:12]}: its cells would name other places. Train again on these geocells."
             )
     return stored

@@ -22,7 +22,7 @@ class ConfigError(ValueError):
 
 def _demand(condition: bool, message: str) -> None:
     if not condition:
-        raise ConfigError(message)
+        raise ConfigError(f"found that {message}")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class FusionBlock(nn.Module):
         super().__init__()
         if width % config.heads:
             raise ValueError(
-                f"fusion.heads is {config.heads}, which does not divide the tower's width {width}: choose a divisor."
+                f"found that fusion.heads is {config.heads}, which does not divide the tower's width {width}: choose a "
+                "divisor."
             )
         self.heads = config.heads
         self.semantic_norm = nn.LayerNorm(config.semantic_dim)

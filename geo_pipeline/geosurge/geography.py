@@ -100,8 +100,8 @@ def geography_of(
         return GeographicEmbeddings(cells, config.embedding_dim, config.initial_temperature, config.max_logit_scale)
     if score != "log_softmax":
         raise ConfigError(
-            f"inference.score is {score!r}, but this model was trained with geography 'classifier': it has logits, no "
-            "cosines; expected 'log_softmax'. Set inference.score to 'log_softmax', or train with geography "
+            f"found that inference.score is {score!r}, but this model was trained with geography 'classifier': it has "
+            "logits, no cosines; expected 'log_softmax'. Set inference.score to 'log_softmax', or train with geography "
             "'embeddings'."
         )
     return ClassifierHeads(cells, config.embedding_dim)

@@ -75,8 +75,8 @@ class CellScorer:
         vectors_BD = feature_matrix(table)
         if len(vectors_BD) and vectors_BD.shape[1] != self.dim:
             raise CheckpointError(
-                f"Features are {vectors_BD.shape[1]} wide, the checkpoint {self.dim}: extract them again with this "
-                "checkpoint."
+                f"found that features are {vectors_BD.shape[1]} wide, the checkpoint {self.dim}: extract them again "
+                "with this checkpoint."
             )
         return torch.from_numpy(vectors_BD).to(self.device)
 

@@ -43,7 +43,7 @@ def hierarchical_loss(
         batch_targets_BP = targets_MP
     if symmetric and len(features_MD) != len(batch_targets_BP):
         raise ValueError(
-            f"The symmetric loss needs the whole batch: found {len(features_MD)} of {len(batch_targets_BP)} images."
+            f"found {len(features_MD)} of {len(batch_targets_BP)} images; the symmetric loss needs the whole batch."
         )
     total = features_MD.sum() * 0.0
     for partition in range(targets_MP.shape[1]):

@@ -124,6 +124,7 @@ def coarsest(hierarchy: Hierarchy, depth: int | None) -> Hierarchy:
         return hierarchy
     if depth > len(hierarchy.partitions):
         raise ConfigError(
-            f"depth is {depth}, but the hierarchy has {len(hierarchy.partitions)} partitions: choose at most that."
+            f"found that depth is {depth}, but the hierarchy has {len(hierarchy.partitions)} partitions: choose at "
+            "most that."
         )
     return replace(hierarchy, partitions=hierarchy.partitions[:depth])

@@ -45,8 +45,8 @@ def decode_pair(jpeg: bytes, class_map_png: bytes, resize_px: int) -> Pair:
         class_map_HW = np.asarray(png)
     if class_map_HW.shape != image_HWC.shape[:2] or class_map_HW.dtype != np.uint8:
         raise PairError(
-            f"The class map is {class_map_HW.shape} of {class_map_HW.dtype}, its image {image_HWC.shape[:2]}; expected "
-            "the same size and 8 bits."
+            f"found that the class map is {class_map_HW.shape} of {class_map_HW.dtype}, its image "
+            f"{image_HWC.shape[:2]}; expected the same size and 8 bits."
         )
     if min(class_map_HW.shape) == resize_px:
         return image_HWC, class_map_HW

@@ -53,8 +53,8 @@ class RetrievalPredictor:
     ) -> None:
         if not len(gallery):
             raise EmptyGalleryError(
-                "The gallery has no reference image; expected at least one. Extract features of the reference shards "
-                "first."
+                "found no reference image in the gallery; expected at least one. Extract features of the reference "
+                "shards first."
             )
         self.inference = inference or InferenceConfig()
         self.scorer = CellScorer(checkpoint_dir, self.inference, device)

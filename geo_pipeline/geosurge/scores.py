@@ -51,7 +51,7 @@ def combine(parts: list[Tensor], rows_FP: Tensor, kind: Score) -> Tensor:
         else:
             total_BF += values_BF
     if total_BF is None:
-        raise ValueError("No partition to score: the hierarchy is empty.")
+        raise ValueError("found no partition to score: the hierarchy is empty.")
     return total_BF
 
 
@@ -68,5 +68,5 @@ def summed_table(tables: list[Tensor], scales: list[Tensor], rows_FP: Tensor) ->
         values_FD = (scale * table_CD).index_select(0, rows_F)
         table_FD = values_FD if table_FD is None else table_FD.add_(values_FD)
     if table_FD is None:
-        raise ValueError("No partition to score: the hierarchy is empty.")
+        raise ValueError("found no partition to score: the hierarchy is empty.")
     return table_FD

@@ -76,7 +76,8 @@ class VisionTower(nn.Module):
         blocks = len(visual.transformer.resblocks)
         if trainable_blocks > blocks:
             raise VisionWeightsError(
-                f"trainable_blocks is {trainable_blocks}, but the tower has {blocks} blocks: choose at most {blocks}."
+                f"found that trainable_blocks is {trainable_blocks}, but the tower has {blocks} blocks: choose at most "
+                f"{blocks}."
             )
         self.architecture = architecture
         self.trainable_blocks = trainable_blocks
@@ -164,8 +165,8 @@ def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
     ]
     if missing:
         raise VisionWeightsError(
-            f"No CLIP model in {folder}: {' and '.join(missing)} not found; expected a folder with both (safetensors "
-            "only, no pickle). Save the model in open_clip's local-dir layout, or correct vision.model."
+            f"found no CLIP model in {folder}: {' and '.join(missing)} not found; expected a folder with both "
+            "(safetensors only, no pickle). Save the model in open_clip's local-dir layout, or correct vision.model."
         )
     content = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
     preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, **content.get("preprocess_cfg", {})}
@@ -179,7 +180,8 @@ def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
         visual.load_state_dict({name.removeprefix("visual."): tensor for name, tensor in tensors.items()})
     except RuntimeError as error:
         raise VisionWeightsError(
-            f"The weights in {folder} do not fit its open_clip_config.json: {error}. Save both from one model."
+            f"found that the weights in {folder} do not fit its open_clip_config.json: {error}. Save both from one "
+            "model."
         ) from error
     return VisionTower(visual, architecture, config.trainable_blocks)
 
@@ -188,8 +190,8 @@ def _load_named(config: VisionConfig) -> VisionTower:
     card = open_clip.get_model_config(config.model)
     if card is None:
         raise VisionWeightsError(
-            f"open_clip knows no model {config.model!r}; expected one of open_clip.list_models(), local-dir:<folder> "
-            "or sample:clip."
+            f"found the model {config.model!r}, which open_clip does not know; expected one of "
+            "open_clip.list_models(), local-dir:<folder> or sample:clip."
         )
     check_activation(config, bool(card.get("quick_gelu", False)))
     force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
@@ -214,20 +216,20 @@ def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:
         wanted = config.quick_gelu
         if Path(config.pretrained).suffix != ".safetensors":
             raise VisionWeightsError(
-                f"vision.pretrained is {config.pretrained!r}: neither a tag of {config.model} nor a .safetensors file. "
-                "Pickled weights are not loaded: convert them to safetensors first."
+                f"found that vision.pretrained is {config.pretrained!r}: neither a tag of {config.model} nor a "
+                ".safetensors file. Pickled weights are not loaded: convert them to safetensors first."
             )
     if wanted is None:
         raise VisionWeightsError(
-            f"vision.pretrained is the file {config.pretrained}: a file of tensors does not say which activation it "
-            "was trained with. Set vision.quick_gelu to true for OpenAI's weights (model name with -quickgelu), to "
-            "false for those trained with GELU."
+            f"found that vision.pretrained is the file {config.pretrained}: a file of tensors does not say which "
+            "activation it was trained with. Set vision.quick_gelu to true for OpenAI's weights (model name with "
+            "-quickgelu), to false for those trained with GELU."
         )
     if wanted != model_quick_gelu:
         raise VisionWeightsError(
-            f"The weights {config.pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, the model "
-            f"{config.model!r} computes {'QuickGELU' if model_quick_gelu else 'GELU'}: features would be silently "
-            f"wrong. Use the model name {'with' if wanted else 'without'} '-quickgelu'."
+            f"found that the weights {config.pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, the "
+            f"model {config.model!r} computes {'QuickGELU' if model_quick_gelu else 'GELU'}: features would be "
+            f"silently wrong. Use the model name {'with' if wanted else 'without'} '-quickgelu'."
         )
 
 
@@ -244,7 +246,7 @@ def _architecture(card: Mapping[str, Any], preprocess: Mapping[str, Any], config
 def _plain_vit(visual: object, source: str) -> VisionTransformer:
     if not isinstance(visual, VisionTransformer) or not isinstance(visual.patch_dropout, nn.Identity):
         raise VisionWeightsError(
-            f"The vision tower of {source} is a {type(visual).__name__}; expected a plain open_clip VisionTransformer "
-            "without patch dropout: choose a ViT."
+            f"found that the vision tower of {source} is a {type(visual).__name__}; expected a plain open_clip "
+            "VisionTransformer without patch dropout: choose a ViT."
         )
     return visual

@@ -117,7 +117,7 @@ def _has_sidecars(files: Files, name: str) -> bool:
         with files.open(name) as file:
             return has_sidecars(file)
     except MissingImageError as error:
-        raise SourceError(f"Cannot open {name} in {files.root}: {error}") from error
+        raise SourceError(f"found that {name} in {files.root} cannot be opened: {error}") from error
 
 
 def _class_of(name: str) -> str:

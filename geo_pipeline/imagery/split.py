@@ -65,7 +65,7 @@ class SplitConfig:
                 raise SplitError(f"found {name}={share}; expected a share from 0 to below 1.")
         if self.router_queries + self.benchmark >= 1:
             raise SplitError(
-                "router_queries and benchmark leave nothing to train on: their shares must sum to below 1."
+                "found that router_queries and benchmark leave nothing to train on: their shares must sum to below 1."
             )
         if self.by not in (("author",), ("author", "place")):
             raise SplitError(f"found by={self.by}; expected ('author',) or ('author', 'place').")

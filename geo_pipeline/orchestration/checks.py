@@ -69,7 +69,7 @@ def refuse_failed(lineage: Lineage, asset: Asset, home: Home) -> None:
     wrong = {name: problem(lineage, asset, home) for name, problem in _counts_of(asset).items()}
     lines = [f"{asset.name} {name}: {words}" for name, words in wrong.items() if words]
     if lines:
-        raise CheckFailedError(f"an asset check failed: {'; '.join(lines)}")
+        raise CheckFailedError(f"found that an asset check failed: {'; '.join(lines)}")
 
 
 def _count_check(lineage: Lineage, asset: Asset, name: str, problem: Problem) -> dg.AssetChecksDefinition:

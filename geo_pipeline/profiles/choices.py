@@ -100,7 +100,7 @@ def remembered_choices(home: Path) -> Choices | None:
     try:
         known: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         if known.pop(_DIGEST, None) not in (None, _digest(known)):
-            raise ValueError("its content is not what was written")
+            raise ValueError("found other content than was written")
         benchmarks = tuple(BenchmarkFiles(**each) for each in known.pop("benchmarks", ())) or None
         baselines = known.pop("baselines", None)
         named = None if baselines is None else tuple(str(name) for name in baselines)

@@ -126,7 +126,7 @@ def _profile(choices: Choices) -> Profile:
         return sample(seed)
     if not choices.images:
         raise ProfileError(
-            f"the profile {name} needs photographs and found none; give a folder, a container or a URL with --images "
+            f"found no photographs for the profile {name}; give a folder, a container or a URL with --images "
             "(GEO_PIPELINE_IMAGES)"
         )
     if not choices.metadata and (kind in _NEED_METADATA or (name == "paper" and kind is None)):

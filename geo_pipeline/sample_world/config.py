@@ -27,7 +27,7 @@ class Outing:
 
     def __post_init__(self) -> None:
         if abs(sum(self.views) - 1.0) > 1e-9:
-            raise ValueError(f"the shares of the views {VIEWS} are {self.views}; expected a sum of 1")
+            raise ValueError(f"found that the shares of the views {VIEWS} are {self.views}; expected a sum of 1")
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ class Segmenter:
         for index, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
                 raise ValueError(
-                    f"Image {index} is {image.shape} of {image.dtype}; expected uint8 (H, W, 3): decode it to RGB "
-                    "first."
+                    f"found that image {index} is {image.shape} of {image.dtype}; expected uint8 (H, W, 3): decode it "
+                    "to RGB first."
                 )
             by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
         maps: dict[int, np.ndarray] = {}
@@ -92,7 +92,7 @@ def _source(config: SegmentationConfig) -> tuple[str, str | None]:
         missing.append(config.class_info)
     if missing:
         raise SegmentationModelError(
-            f"No OneFormer in {folder}: {', '.join(missing)} not found; expected a folder of save_pretrained "
+            f"found no OneFormer in {folder}: {', '.join(missing)} not found; expected a folder of save_pretrained "
             "(safetensors) with the class list beside the weights. Make it, or correct segmentation.model and "
             "segmentation.class_info."
         )
@@ -115,8 +115,8 @@ def _load_model(source: str, revision: str | None, config: SegmentationConfig) -
         )
     except OSError as error:
         raise SegmentationModelError(
-            f"The weights of {source} (revision {revision}) could not be read as safetensors: {error} Pickled weights "
-            "are not loaded: name a revision or a folder with model.safetensors in segmentation.model."
+            f"found that the weights of {source} (revision {revision}) could not be read as safetensors: {error} "
+            "Pickled weights are not loaded: name a revision or a folder with model.safetensors in segmentation.model."
         ) from error
     model.model.is_training = False
     return model

@@ -125,7 +125,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise CheckpointError(
-            f"The weights in {folder} are of another model (width, depth or cells differ): {shown}. Use the "
+            f"found that the weights in {folder} are of another model (width, depth or cells differ): {shown}. Use the "
             "configuration in its card."
         )
     with torch.no_grad():

@@ -141,10 +141,11 @@ class _Loop(Generic[Inputs]):
                 holdout_loss, metric = task.judge()
             if not math.isfinite(holdout_loss):  # no epoch could be the best
                 raise TrainingDivergedError(
-                    f"The loss of {task.name} on the held-out images is {holdout_loss} at epoch {progress.epoch}, "
-                    f"step {progress.step}; expected a finite number. The last steps of the epoch spoilt the weights, "
-                    "or a held-out image is beyond them. Lower the learning rate, then train again; the state in "
-                    f"{LAST}, where there is one, belongs to the present rate: delete it, or train into another folder."
+                    f"found that the loss of {task.name} on the held-out images is {holdout_loss} at epoch "
+                    f"{progress.epoch}, step {progress.step}; expected a finite number. The last steps of the epoch "
+                    "spoilt the weights, or a held-out image is beyond them. Lower the learning rate, then train "
+                    f"again; the state in {LAST}, where there is one, belongs to the present rate: delete it, or train "
+                    "into another folder."
                 )
             progress.curves.append(CurveRow(progress.step, progress.epoch, 1.0, holdout_loss, rate, metric))
         self._compare(holdout_loss if task.held_out else train_loss, metric)
@@ -222,9 +223,9 @@ class _Loop(Generic[Inputs]):
             content = {**where, "image_ids": self.task.image_ids(rows_B)}
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         raise TrainingDivergedError(
-            f"The loss of {self.task.name} is {loss} at epoch {progress.epoch}, step {progress.step}; expected a "
-            f"finite number. The ids of the batch are in {path}; the last good state is kept. Lower the learning rate "
-            "or look at these images, then train again."
+            f"found that the loss of {self.task.name} is {loss} at epoch {progress.epoch}, step {progress.step}; "
+            f"expected a finite number. The ids of the batch are in {path}; the last good state is kept. Lower the "
+            "learning rate or look at these images, then train again."
         )
 
 

@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_source_is_said(clip_dir, tmp_path):
     (torn / "open_clip_config.json").write_text(card.replace('"width": 32', '"width": 64'))
     with pytest.raises(VisionWeightsError, match="Save both from one model"):
         load_tower(vision(torn))
-    with pytest.raises(VisionWeightsError, match="knows no model"):
+    with pytest.raises(VisionWeightsError, match="which open_clip does not know"):
         load_tower(VisionConfig(model="ViT-XXL", pretrained=None))
     with pytest.raises(VisionWeightsError, match="has 3 blocks"):
         load_tower(vision(clip_dir, trainable_blocks=4))

@@ -164,7 +164,7 @@ def test_without_held_out_rows_the_loss_of_training_is_watched(tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_batch_and_a_later_success_forgets_it(tmp_path):
     with pytest.raises(
-        TrainingDivergedError, match=r"The loss of the line is inf at epoch 0, step 1; .*are in .*batch"
+        TrainingDivergedError, match=r"found that the loss of the line is inf at epoch 0, step 1; .*are in .*batch"
     ):
         run(LineTask(lr=1e30), tmp_path, [])
     content = json.loads((tmp_path / "diverged_batch.json").read_text())

@@ -53,7 +53,7 @@ def _batches(files: Files, container: FoundFile, reader: Reader) -> Iterator[pa.
             while piece := list(islice(entries, _ROWS)):
                 yield _batch(piece)
     except MissingImageError as error:
-        raise SourceError(f"Cannot open {container.name} in {files.root}: {error}") from error
+        raise SourceError(f"found that {container.name} in {files.root} cannot be opened: {error}") from error
 
 
 def _batch(entries: list[Entry]) -> pa.RecordBatch:

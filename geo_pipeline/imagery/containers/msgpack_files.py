@@ -81,7 +81,7 @@ class MsgpackReader:
             ) from error
         image = _field(record, "image") if isinstance(record, dict) else None
         if not isinstance(image, bytes):
-            raise MissingImageError("The msgpack record holds no image; the file has changed since it was listed.")
+            raise MissingImageError("found no image in the msgpack record; the file has changed since it was listed.")
         return image
 
 

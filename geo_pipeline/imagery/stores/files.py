@@ -182,7 +182,9 @@ def open_url(url: str) -> BinaryIO:
     except WholeFilesError:
         return io.BytesIO(files.read(names[0]))
     except MissingImageError as error:
-        raise SourceError(f"Cannot open {url} ({error}). Check the path and the rights to read it.") from error
+        raise SourceError(
+            f"found that {url} cannot be opened ({error}). Check the path and the rights to read it."
+        ) from error
 
 
 def file_digest(url: str) -> str:

@@ -184,10 +184,12 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     try:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
-        raise SourceError(f"Cannot read {url} ({error}). Run: pip install 'geo-pipeline[cloud]'") from error
+        raise SourceError(
+            f"found that {url} cannot be read ({error}). Run: pip install 'geo-pipeline[cloud]'"
+        ) from error
     except ValueError as error:
         raise SourceError(
-            f"Cannot read {url} ({error}). Expected a path, s3://, gs://, https:// or memory://."
+            f"found that {url} cannot be read ({error}). Expected a path, s3://, gs://, https:// or memory://."
         ) from error
 
 
