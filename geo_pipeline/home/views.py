@@ -4,7 +4,6 @@ One view per table over its Parquet files, by relative path, so that a moved hom
 """
 
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 from geo_pipeline.contracts.contract import load, names
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
+from geo_pipeline.home.writing import beside
 
 LOG = logging.getLogger(__name__)
 DATABASE = "geo_pipeline.duckdb"
@@ -33,16 +33,16 @@ def refresh_views(home: Home) -> None:
     database = home.root / DATABASE
     if not present or (database.is_file() and set(present) <= _present_views(database)):
         return
-    beside = database.with_name(f".{DATABASE}.{os.getpid()}.part")
-    beside.unlink(missing_ok=True)
-    with duckdb.connect(str(beside)) as connection:
-        connection.execute("SET file_search_path = ?", [str(home.root)])
-        for name in present:
-            pattern = f"tables/{name}/**/*.parquet"
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{pattern}')")
-            comment = load(name).description.replace("'", "''")
-            connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
-    beside.replace(database)
+    with beside(database) as part:
+        part.unlink(missing_ok=True)
+        with duckdb.connect(str(part)) as connection:
+            connection.execute("SET file_search_path = ?", [str(home.root)])
+            for name in present:
+                pattern = f"tables/{name}/**/*.parquet"
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{pattern}')")
+                comment = load(name).description.replace("'", "''")
+                connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+        part.replace(database)
 
 
 def query(home: Home, sql: str) -> pa.Table:
