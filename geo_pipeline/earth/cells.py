@@ -1,19 +1,34 @@
-"""S2 cells as arrays of 64-bit ids: from coordinates, to parents, tokens, levels, centres, corners and bounds.
+"""S2 cells as arrays of 64-bit ids: from coordinates, and to centres, corners and bounds.
 
 Everything equals s2sphere's results bit for bit. The compiled loops are in `cell_kernels`, imported at first use and
-compared with s2sphere once per installation (`kernel_check`); which cells make up a partition belongs to `partition`.
+compared with s2sphere once per installation (`kernel_check`). Levels, parents and tokens, which need no coordinate,
+belong to `cell_arithmetic`; which cells make up a partition to `partition`.
 """
 
-from collections.abc import Sequence
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from geo_pipeline.earth.cell_arithmetic import MAX_LEVEL, parent_ids, valid_ids
 from geo_pipeline.earth.parallel import in_threads
 
-MAX_LEVEL = 30
-_TOKEN_CHARACTERS = 16
-_ONE = np.uint64(1)
+if TYPE_CHECKING:
+    from geo_pipeline.earth.kernel_check import Kernels
+
+
+@functools.cache
+def kernels() -> "Kernels":
+    """The compiled kernels, after their comparison with s2sphere. Raises KernelMismatch."""
+    from geo_pipeline.earth import cell_kernels
+    from geo_pipeline.earth.kernel_check import Kernels, check_once
+
+    found = Kernels(cell_kernels.leaf_ids, cell_kernels.centres_deg, cell_kernels.corners_deg, cell_kernels.bounds_deg)
+    folder = getattr(getattr(found.leaf_ids, "stats", None), "cache_path", None)  # none where nothing can be written
+    check_once(found, None if folder is None else Path(folder))
+    return found
 
 
 def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> np.ndarray:
@@ -23,10 +38,9 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
     """
     lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
     lat, lon = np.ascontiguousarray(lat.reshape(-1)), np.ascontiguousarray(lon.reshape(-1))
-    from geo_pipeline.earth.kernel_check import kernels
-
     leaves = np.empty(len(lat), np.uint64)
-    in_threads(len(lat), lambda start, stop: kernels().leaf_ids(lat, lon, leaves, start, stop))
+    leaf_ids = kernels().leaf_ids
+    in_threads(len(lat), lambda start, stop: leaf_ids(lat, lon, leaves, start, stop))
     bad = leaves == 0
     if bad.any():
         row = int(np.argmax(bad))
@@ -38,84 +52,21 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
     return leaves if level == MAX_LEVEL else parent_ids(leaves, level)
 
 
-def lowest_bits(ids: np.ndarray) -> np.ndarray:
-    """The lowest set bit (N,) uint64 of each id: it marks the level, and half the span of the cell's leaves."""
-    return ids & (~ids + _ONE)
-
-
-def range_limits(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(first, last) leaf id inside each cell, both inclusive, each (N,) uint64."""
-    span = lowest_bits(ids) - _ONE
-    return ids - span, ids + span
-
-
-def cell_levels(ids: ArrayLike) -> np.ndarray:
-    """Levels (N,) int32, 0 (a face of the cube) to 30 (a leaf of about 1 cm). Raises ValueError for an invalid id."""
-    cells = _valid(ids)
-    return (MAX_LEVEL - np.bitwise_count(lowest_bits(cells) - _ONE).astype(np.int32) // 2).astype(np.int32)
-
-
-def parent_ids(ids: ArrayLike, level: int) -> np.ndarray:
-    """Ids (N,) uint64 of the ancestors at `level`, a cell being its own. Raises ValueError where `level` is finer."""
-    if not 0 <= level <= MAX_LEVEL:
-        raise ValueError(f"found level {level}; expected 0 to {MAX_LEVEL}; choose a level of S2")
-    cells = _valid(ids)
-    lowest = np.uint64(1 << 2 * (MAX_LEVEL - level))
-    if (lowest_bits(cells) > lowest).any():
-        raise ValueError(
-            f"found cells coarser than level {level}; expected finer ones or equal; choose a coarser level"
-        )
-    return (cells & (~lowest + _ONE)) | lowest
-
-
-def tokens(ids: ArrayLike) -> list[str]:
-    """S2 tokens: hexadecimal without the zeros at the end. They are text, also those that look like numbers."""
-    cells = _valid(ids)
-    digits = np.frombuffer(cells.astype(">u8").tobytes().hex().encode(), dtype=f"S{_TOKEN_CHARACTERS}")
-    result: list[str] = np.strings.rstrip(digits, b"0").astype(f"U{_TOKEN_CHARACTERS}").tolist()
-    return result
-
-
-def ids_from_tokens(token_texts: Sequence[str]) -> np.ndarray:
-    """Ids (N,) uint64 of S2 tokens. Raises ValueError for what is not a token, for example a token read as a number."""
-    texts = np.asarray(token_texts)
-    if texts.size == 0:
-        return np.zeros(0, np.uint64)
-    if texts.dtype.kind != "U":
-        raise ValueError(
-            f"found tokens of type {texts.dtype}; expected text; read the column as text, never as numbers"
-        )
-    lower = np.strings.lower(texts.reshape(-1))
-    # Only hexadecimal digits may stand in a token: stripping them all must leave nothing.
-    bad = (np.strings.str_len(lower) > _TOKEN_CHARACTERS) | (np.strings.strip(lower, "0123456789abcdef") != "")
-    bad |= lower == ""
-    if bad.any():
-        raise ValueError(
-            f"found {int(bad.sum())} texts that are no S2 tokens (first: {texts.reshape(-1)[np.argmax(bad)]!r}); "
-            "expected 1 to 16 hexadecimal digits; read the column as text, never as numbers"
-        )
-    padded = np.strings.ljust(lower, _TOKEN_CHARACTERS, "0").astype(f"S{_TOKEN_CHARACTERS}")
-    ids = np.frombuffer(bytes.fromhex(padded.tobytes().decode()), dtype=">u8").astype(np.uint64)
-    return _valid(ids)
-
-
 def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N,), of the cells' centres."""
-    from geo_pipeline.earth.kernel_check import kernels
-
-    cells = _valid(ids)
+    cells = valid_ids(ids)
     centres_N2 = np.empty((len(cells), 2))
-    in_threads(len(cells), lambda start, stop: kernels().centres_deg(cells, centres_N2, start, stop))
+    centres_deg = kernels().centres_deg
+    in_threads(len(cells), lambda start, stop: centres_deg(cells, centres_N2, start, stop))
     return centres_N2[:, 0], centres_N2[:, 1]
 
 
 def cell_vertices(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N, 4), of the cells' corners, counter-clockwise seen from outside."""
-    from geo_pipeline.earth.kernel_check import kernels
-
-    cells = _valid(ids)
+    cells = valid_ids(ids)
     corners_N42 = np.empty((len(cells), 4, 2))
-    in_threads(len(cells), lambda start, stop: kernels().corners_deg(cells, corners_N42, start, stop))
+    corners_deg = kernels().corners_deg
+    in_threads(len(cells), lambda start, stop: corners_deg(cells, corners_N42, start, stop))
     return corners_N42[..., 0], corners_N42[..., 1]
 
 
@@ -125,21 +76,8 @@ def cell_bounds(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     As S2 bounds cells, widened by a hair so that the cell surely lies inside. A cell across the date line has
     lon_min_deg > lon_max_deg; one that touches a pole has all longitudes, -180 to 180.
     """
-    from geo_pipeline.earth.kernel_check import kernels
-
-    cells = _valid(ids)
+    cells = valid_ids(ids)
     bounds_N4 = np.empty((len(cells), 4))
-    in_threads(len(cells), lambda start, stop: kernels().bounds_deg(cells, bounds_N4, start, stop))
+    bounds_deg = kernels().bounds_deg
+    in_threads(len(cells), lambda start, stop: bounds_deg(cells, bounds_N4, start, stop))
     return bounds_N4[:, 0], bounds_N4[:, 1], bounds_N4[:, 2], bounds_N4[:, 3]
-
-
-def _valid(ids: ArrayLike) -> np.ndarray:
-    """The ids as a flat uint64 array; ValueError where an id names no cell."""
-    cells = np.ascontiguousarray(np.asarray(ids, np.uint64).reshape(-1))
-    bad = ((cells >> np.uint64(61)) > 5) | ((lowest_bits(cells) & np.uint64(0x1555555555555555)) == 0)
-    if bad.any():
-        raise ValueError(
-            f"found {int(bad.sum())} numbers that are no S2 ids (first: {int(cells[np.argmax(bad)])}); expected "
-            "64-bit ids of S2 cells; make them with cell_ids or ids_from_tokens, and never carry them as floats"
-        )
-    return cells

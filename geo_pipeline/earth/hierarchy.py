@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from geo_pipeline.earth.cell_arithmetic import MAX_LEVEL, cell_levels, ids_from_tokens, range_limits, tokens
 from geo_pipeline.earth.cell_index import UNCOVERED, CellIndex, locate
-from geo_pipeline.earth.cells import MAX_LEVEL, cell_ids, cell_levels, ids_from_tokens, range_limits, tokens
+from geo_pipeline.earth.cells import cell_ids
 
 
 class HierarchyError(ValueError):

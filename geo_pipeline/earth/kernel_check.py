@@ -2,8 +2,7 @@
 
 Compiled arithmetic can go wrong on one machine while it is right on all that were tested: by its processor, its C
 library, or a version of numba, llvmlite or numpy. An empty file in numba's cache folder, named after all these, notes
-that the comparison was passed, so that later processes skip it. The kernels belong to `cell_kernels`, the reference to
-`regions`.
+that the comparison was passed, so that later processes skip it. The kernels belong to `cell_kernels`.
 """
 
 import functools
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import s2sphere
 
-from geo_pipeline.earth.cells import parent_ids, tokens
+from geo_pipeline.earth.cell_arithmetic import parent_ids, tokens
 
 _Angles = Callable[[np.ndarray, np.ndarray, int, int], None]
 
@@ -40,17 +40,6 @@ class Kernels:
     centres_deg: _Angles
     corners_deg: _Angles
     bounds_deg: _Angles
-
-
-@functools.cache
-def kernels() -> Kernels:
-    """The compiled kernels, after the comparison. Raises KernelMismatch."""
-    from geo_pipeline.earth import cell_kernels
-
-    found = Kernels(cell_kernels.leaf_ids, cell_kernels.centres_deg, cell_kernels.corners_deg, cell_kernels.bounds_deg)
-    folder = getattr(getattr(found.leaf_ids, "stats", None), "cache_path", None)  # none where nothing can be written
-    check_once(found, None if folder is None else Path(folder))
-    return found
 
 
 def check_once(found: Kernels, folder: Path | None) -> bool:
@@ -78,10 +67,36 @@ def check_once(found: Kernels, folder: Path | None) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class ReferenceCell:
+    """What s2sphere says of a coordinate and of the cell of one level that holds it.
+
+    angles_deg: 14 numbers, latitude and longitude of the centre and of the four corners, then the bounds: latitude from
+    and to, longitude from and to.
+    """
+
+    leaf: int
+    cell: int
+    token: str
+    angles_deg: tuple[float, ...]
+
+
+def reference_cell(lat_deg: float, lon_deg: float, level: int) -> ReferenceCell:
+    """The reference for the compiled kernels; a fraction of a millisecond for each coordinate."""
+    leaf = s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(lat_deg, lon_deg))
+    cell_id = leaf.parent(level)
+    cell = s2sphere.Cell(cell_id)
+    points = [cell_id.to_lat_lng(), *(s2sphere.LatLng.from_point(cell.get_vertex(k)) for k in range(4))]
+    bound = cell.get_rect_bound()
+    limits = (bound.lat_lo(), bound.lat_hi(), bound.lng_lo(), bound.lng_hi())
+    angles = [angle for point in points for angle in (point.lat(), point.lng())]
+    return ReferenceCell(
+        leaf.id(), cell_id.id(), cell_id.to_token(), tuple(angle.degrees for angle in (*angles, *limits))
+    )
+
+
 def differences(found: Kernels) -> list[str]:
     """Every coordinate at which the kernels differ from s2sphere, with what they give and should give."""
-    from geo_pipeline.earth.regions import reference_cell
-
     lat_deg, lon_deg = _points()
     count = len(lat_deg)
     leaves = np.empty(count, np.uint64)
@@ -143,6 +158,6 @@ def _installation() -> str:
     digest = hashlib.blake2b(_words().encode(), digest_size=16)
     features = config.CPU_FEATURES
     digest.update((llvmlite.binding.get_host_cpu_features().flatten() if features is None else features).encode())
-    for name in ("cell_kernels.py", "cells.py", Path(__file__).name):
+    for name in ("cell_kernels.py", "cell_arithmetic.py", Path(__file__).name):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()

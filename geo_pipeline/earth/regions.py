@@ -1,4 +1,4 @@
-"""Regions of the Earth and the neighbourhood of S2 cells: the only module that calls s2sphere.
+"""Regions of the Earth and the neighbourhood of S2 cells, by s2sphere.
 
 Holds what the compiled kernels lack and what is asked of few cells at a time: parts of the Earth that a user names, the
 cells that cover them, which cells adjoin, and the corners of a cell as vectors. Coordinates by the million belong to
@@ -16,8 +16,9 @@ import numpy as np
 import s2sphere
 from numpy.typing import ArrayLike
 
+from geo_pipeline.earth.cell_arithmetic import ids_from_tokens
 from geo_pipeline.earth.cell_index import locate
-from geo_pipeline.earth.cells import cell_ids, ids_from_tokens
+from geo_pipeline.earth.cells import cell_ids
 
 FORMS = "lat_min,lon_min,lat_max,lon_max in degrees, a GeoJSON file of polygons, or the token of an S2 cell"
 _MOST_CELLS = 32
@@ -229,31 +230,3 @@ def corner_vectors(cell: int) -> list[tuple[float, float, float]]:
     """The four corners of a cell as unit vectors (x, y, z), counter-clockwise seen from outside."""
     corners = (s2sphere.Cell(s2sphere.CellId(cell)).get_vertex(k) for k in range(4))
     return [(corner[0], corner[1], corner[2]) for corner in corners]
-
-
-@dataclass(frozen=True)
-class ReferenceCell:
-    """What s2sphere says of a coordinate and of the cell of one level that holds it.
-
-    angles_deg: 14 numbers, latitude and longitude of the centre and of the four corners, then the bounds: latitude from
-    and to, longitude from and to.
-    """
-
-    leaf: int
-    cell: int
-    token: str
-    angles_deg: tuple[float, ...]
-
-
-def reference_cell(lat_deg: float, lon_deg: float, level: int) -> ReferenceCell:
-    """The reference for the compiled kernels; a fraction of a millisecond for each coordinate."""
-    leaf = s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(lat_deg, lon_deg))
-    cell_id = leaf.parent(level)
-    cell = s2sphere.Cell(cell_id)
-    points = [cell_id.to_lat_lng(), *(s2sphere.LatLng.from_point(cell.get_vertex(k)) for k in range(4))]
-    bound = cell.get_rect_bound()
-    limits = (bound.lat_lo(), bound.lat_hi(), bound.lng_lo(), bound.lng_hi())
-    angles = [angle for point in points for angle in (point.lat(), point.lng())]
-    return ReferenceCell(
-        leaf.id(), cell_id.id(), cell_id.to_token(), tuple(angle.degrees for angle in (*angles, *limits))
-    )

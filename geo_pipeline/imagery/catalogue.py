@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.earth.cells import cell_ids, tokens
+from geo_pipeline.earth.cell_arithmetic import tokens
+from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.imagery.admission import Admission, Columns, admission, columns_of, details
 from geo_pipeline.imagery.shard_plan import ShardPlan
 from geo_pipeline.imagery.source import Source, SourceError

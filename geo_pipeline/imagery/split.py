@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from geo_pipeline.earth.cells import tokens
+from geo_pipeline.earth.cell_arithmetic import tokens
 from geo_pipeline.imagery.stable_hash import stable_hashes
 
 TRAIN, HOLDOUT, ROUTER_QUERIES = "train", "holdout", "router_queries"

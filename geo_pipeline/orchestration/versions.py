@@ -36,6 +36,7 @@ DECIDES_NO_BYTES = {
     "methods.method": "what a method says of itself; the functions and the class that it names count where they stand",
     "methods.registry": "which methods there are; an asset that counts them has their names in its settings",
     "baselines.registry": "which baselines there are; the class of the one that is trained counts where it stands",
+    "earth.kernel_check": "compares the compiled kernels with s2sphere; stops with an error or changes nothing",
     "earth.parallel": "how rows are shared among threads; results do not depend on it (tested)",
     "training.curve_page": "a page beside the checkpoint, which is no part of its content",
     "training.event_log": "event files beside the checkpoint, which are no part of its content",
