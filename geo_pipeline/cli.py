@@ -3,30 +3,14 @@
 Each command imports what it needs when it runs, so that help and mistakes are answered at once.
 """
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geo_pipeline.commands.options import (
-    BaselinesOption,
-    BenchmarkOption,
-    FormatOption,
-    HomeOption,
-    ImagesOption,
-    JsonOption,
-    LinksOption,
-    MetadataOption,
-    ProfileOption,
-    RejectedOption,
-    SeedOption,
-    ShardsOption,
-)
-from geo_pipeline.commands.stopping import StoppedError, StopsAtSignals
+from geo_pipeline.commands.plain_errors import plain_errors
+from geo_pipeline.commands.stopping import StopsAtSignals
 
 app = typer.Typer(
     name="geo-pipeline",
@@ -37,6 +21,79 @@ app = typer.Typer(
 sample_app = typer.Typer(help="The embedded sample world: its networks and its fairness.", no_args_is_help=True)
 app.add_typer(sample_app, name="sample")
 
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home", envvar="GEO_PIPELINE_HOME", help="Folder of tables, checkpoints, reports and Dagster's record."
+    ),
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", envvar="GEO_PIPELINE_SEED", help="Seed of the planet and of training; 0.")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", envvar="GEO_PIPELINE_PROFILE", help="sample (without it), photos or paper.")
+]
+ImagesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--images",
+        envvar="GEO_PIPELINE_IMAGES",
+        help="Photographs of the profiles photos and paper: a folder, a container or a pattern; a path or a URL.",
+    ),
+]
+MetadataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata",
+        envvar="GEO_PIPELINE_METADATA",
+        help="CSV, Parquet or JSON with coordinates, a path or a URL; without it EXIF, or what containers hold.",
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        envvar="GEO_PIPELINE_FORMAT",
+        help="folder, exif, tar, webdataset, msgpack or parquet; without it the files' names tell.",
+    ),
+]
+BenchmarkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark",
+        metavar="NAME=IMAGES[,METADATA]",
+        help="A benchmark with photographs of its own; may be repeated (GEO_PIPELINE_BENCHMARKS, separated by ;).",
+    ),
+]
+ShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shards", envvar="GEO_PIPELINE_SHARDS", help="Number of reference shards; the home keeps its number."
+    ),
+]
+RejectedOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-rejected", envvar="GEO_PIPELINE_MAX_REJECTED", help="Share of photographs that may be rejected, 0 to 1."
+    ),
+]
+BaselinesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--baselines",
+        envvar="GEO_PIPELINE_BASELINES",
+        help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
+    ),
+]
+LinksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow-links/--no-follow-links",
+        envvar="GEO_PIPELINE_FOLLOW_LINKS",
+        help="Whether links of loose photographs may lead out of their folder (DVC, git-annex, a hub's cache); no.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_HOME = Path("workspace")
 
 
@@ -69,7 +126,7 @@ def run(
 
     The home keeps these options; what is not given is as in its last run. An empty option takes one away.
     """
-    with _plain_errors(), StopsAtSignals():
+    with plain_errors(), StopsAtSignals():
         from geo_pipeline.commands.run import run_lineage
         from geo_pipeline.home.lock import held
         from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
@@ -97,7 +154,7 @@ def accept(
 
     What has other inputs than when it was made stays stale.
     """
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.accept import accept_selection
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
@@ -109,7 +166,7 @@ def accept(
 @app.command()
 def observe(home: HomeOption = DEFAULT_HOME) -> None:
     """Look at the photographs and note which shards hold others than before; `run` does so by itself."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.observe import observe_photographs
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import profile_of_environment
@@ -121,7 +178,7 @@ def observe(home: HomeOption = DEFAULT_HOME) -> None:
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.profiles.choices import REMEMBERED, refuse_lost_choices
 
@@ -152,7 +209,7 @@ def locate(
 
     The home knows the profile it was run with.
     """
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.locate import locate_images, location_text
         from geo_pipeline.commands.printing import json_text
         from geo_pipeline.home.home import Home
@@ -192,7 +249,7 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.printing import json_text
         from geo_pipeline.commands.score import score_text, scored
 
@@ -223,7 +280,7 @@ def partition(
     as_json: JsonOption = False,
 ) -> None:
     """Cut the Earth into S2 cells by where photographs lie: cells as Parquet and CSV, coverage, and a map."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands import partition as command
         from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.earth.partition import PartitionConfig
@@ -249,7 +306,7 @@ def sql(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the home's tables a question in SQL (DuckDB)."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.home.home import Home
         from geo_pipeline.home.views import query
@@ -279,7 +336,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Make the sample's small networks again, on planets of other seeds."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.pretraining.command import main
         from geo_pipeline.sample_world.weights import WEIGHTS
 
@@ -292,53 +349,12 @@ def measure(
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Measure on planets of several seeds whether the sample is fair and routing pays."""
-    with _plain_errors():
+    with plain_errors():
         from geo_pipeline.commands.measure_sample import measure as measure_seeds
 
         if not all(part.strip().lstrip("-").isdigit() for part in seeds.split(",")):
             raise ValueError(f"found --seeds {seeds!r}, expected whole numbers separated by commas, such as 1,2,3")
         measure_seeds([int(part) for part in seeds.split(",")], home)
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What a user can cause becomes one clear message and exit code 1; a fault of ours keeps its traceback.
-
-    GEO_PIPELINE_TRACEBACK=1 shows where a message came from.
-    """
-    try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except StoppedError as error:
-        typer.echo(f"\n{error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("\nstopped", err=True)
-        raise typer.Exit(130) from None
-    except _errors_of_users() as error:
-        if os.environ.get("GEO_PIPELINE_TRACEBACK"):
-            raise
-        typer.echo(f"geo-pipeline: {_words_of(error)}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _words_of(error: Exception) -> str:
-    """What a message says; of a database's error the first line, without its statement."""
-    words = str(error) or type(error).__name__
-    if isinstance(error, (ValueError, RuntimeError, OSError)):
-        return words
-    return (
-        f"found a database that cannot be read or written: {words.partition(chr(10))[0]}; look whether the disk has "
-        "space and the home may be written to, then run again"
-    )
-
-
-def _errors_of_users() -> tuple[type[Exception], ...]:
-    """What a user can cause; of the databases (a full disk, a damaged file) what those raise that were imported."""
-    names = (("sqlite3", "Error"), ("sqlalchemy.exc", "SQLAlchemyError"), ("duckdb", "Error"))
-    databases = (getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
-    return (ValueError, RuntimeError, OSError, *databases)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The Dagster code location; assembly only. The assets stand in orchestration/assets, one module per stage of the data.
+"""The Dagster code location; assembly only. The assets stand in orchestration/assets.
 
 `defs` is what Dagster loads: its home comes from the environment (GEO_PIPELINE_HOME), its profile, seed, photographs
 and shards from there (GEO_PIPELINE_PROFILE and so on, see profiles.named) or from what the home remembers. They are

@@ -17,7 +17,7 @@ CITED_FILE = re.compile(r"(?<![\w/.*<>{}$:\-])[\w\-./]*[\w\-]+\.(?:py|md|yaml)\b
 AUTHORITY = re.compile(r"\b(?:PROTOCOL|DESIGN|AUDIT|ENVIRONMENT|CONTRIBUTING|README)\b")
 DOTTED = re.compile(r"(?<![\w./\"'-])geo_pipeline(?:_tests)?(?:\.\w+)+")
 BACKTICKED = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`")
-DATA_ENDINGS = frozenset({"csv", "json", "tar", "parquet", "html", "safetensors"})
+DATA_ENDINGS = frozenset({"jpg_orig", "csv", "json", "tar", "parquet", "html", "safetensors"})
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 

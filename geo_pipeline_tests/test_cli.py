@@ -94,7 +94,7 @@ def test_an_empty_folder_is_one_clear_error(run, tmp_path, monkeypatch):
     words = ["run", "--profile", "photos", "--images", tmp_path / "empty", "--home", tmp_path / "home", "--in-process"]
     done = run(*words)
     assert done.exit_code == 1
-    assert "Found nothing in" in done.stderr
+    assert "found nothing in" in done.stderr
     assert "expected photographs" in done.stderr
     assert not (tmp_path / "home").exists()
 

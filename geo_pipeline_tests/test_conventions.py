@@ -103,6 +103,21 @@ def _imported(path: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def test_messages_say_found_in_lower_case():
+    """Errors begin with what was found; one spelling, so that one search finds them."""
+    texts_of = {
+        path: [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        for path in [*LIBRARY, *TESTS]
+        if path != Path(__file__)
+    }
+    upper = re.compile(r"^\^?Found\b")
+    found = {
+        _short(path): [text for text in values if isinstance(text, str) and upper.match(text)]
+        for path, values in texts_of.items()
+    }
+    assert {path: words for path, words in found.items() if words} == {}
+
+
 def test_nothing_in_the_library_unpickles_or_is_left_undone():
     wrong = re.compile(r"\bimport pickle\b|\bpickle\.load|torch\.load\(|raise NotImplementedError|\bTODO\b|\bFIXME\b")
     found = [f"{_short(path)}: {hit.group()}" for path in LIBRARY for hit in wrong.finditer(path.read_text())]

@@ -95,7 +95,7 @@ def test_every_command_of_the_readme_is_understood():
     root = typer.main.get_command(app)
     wrong = []
     for line in commands():
-        _, name, *words = shlex.split(line.replace("IMAGE...", "IMAGE"))
+        _, name, *words = shlex.split(re.sub(r"[\[\]]", "", line.replace("IMAGE...", "IMAGE")))
         command = root.commands.get(name)
         if command is not None and hasattr(command, "commands"):
             command, words = command.commands.get(words[0]), words[1:]

@@ -19,7 +19,7 @@ class Attention(nn.Module):
         super().__init__()
         if width % heads:
             raise ConfigError(
-                f"Found {heads} heads for tokens {width} wide; expected a divisor of {width}: change heads."
+                f"found {heads} heads for tokens {width} wide; expected a divisor of {width}: change heads."
             )
         self.heads = heads
         self.query = nn.Linear(width, width)

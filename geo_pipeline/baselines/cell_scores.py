@@ -50,7 +50,7 @@ def chosen_partitions(hierarchy: Hierarchy, count: int) -> Hierarchy:
     total = len(hierarchy.partitions)
     if not 1 <= count <= total:
         raise CellCountError(
-            f"Found {count} partitions wanted of a hierarchy of {total}; expected 1 to {total}: change the baseline's "
+            f"found {count} partitions wanted of a hierarchy of {total}; expected 1 to {total}: change the baseline's "
             "options or the partition."
         )
     rows = np.linspace(0, total - 1, count).round().astype(int) if count > 1 else np.array([total - 1])

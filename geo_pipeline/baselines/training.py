@@ -54,7 +54,7 @@ def train(
     world = Workers.present().world
     if world > 1:
         raise NothingToTrainError(
-            f"Found {world} workers; expected one: baselines train on one device. Set train_workers to 1 for them."
+            f"found {world} workers; expected one: baselines train on one device. Set train_workers to 1 for them."
         )
     torch.manual_seed(config.training.seed)
     hierarchy = None if hierarchy_table is None else Hierarchy.from_table(pq.read_table(hierarchy_table))

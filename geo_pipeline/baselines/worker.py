@@ -89,7 +89,7 @@ class BaselinePredictor:
             return [None] * len(ids)
         if "class_map_png" not in batch.column_names:
             raise PairError(
-                f"Found columns {batch.column_names}; the baseline {self.model.config.name} reads class_map_png as "
+                f"found columns {batch.column_names}; the baseline {self.model.config.name} reads class_map_png as "
                 "well: join the segmentations."
             )
         maps: list[bytes | None] = batch["class_map_png"].to_pylist()

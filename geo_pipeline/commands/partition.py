@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from geo_pipeline.earth.cell_arithmetic import ids_from_tokens
+from geo_pipeline.earth.cell_numbers import ids_from_tokens
 from geo_pipeline.earth.coordinates import PROBLEMS, problem_codes
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.outlines import cell_feature

@@ -48,7 +48,7 @@ class TableJob:
     - `batch_rows`: rows that the worker gets at once; `torch_threads`: CPU threads of its network; `ahead`: batches
       that are prepared ahead, each in a thread of its own, by a worker that has `prepare` and `compute`.
     - `finish(rows, parts)`: the tables of a shard from the rows that were read and the results of its batches; by
-      default the results are the only table. `notes(tables)`: what to tell of a shard besides its rows.
+      default the results are the only table. `notes(tables)`: what to report of a shard besides its rows.
     """
 
     home: Home

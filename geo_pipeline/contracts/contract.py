@@ -144,7 +144,7 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Contract:
     """The contract of the table `name`; `UnknownContractError` when there is none."""
     if name not in names():
-        raise UnknownContractError(f"Found no contract named {name!r}; expected one of {', '.join(names())}.")
+        raise UnknownContractError(f"found no contract named {name!r}; expected one of {', '.join(names())}.")
     document = read_document((_folder() / f"{name}.yaml").read_text(encoding="utf-8"), f"data_contracts/{name}.yaml")
     return Contract(
         name=document.name,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geo_pipeline.earth.cell_arithmetic import range_limits
+from geo_pipeline.earth.cell_numbers import range_limits
 from geo_pipeline.earth.parallel import in_threads
 
 UNCOVERED = -1

@@ -1,8 +1,8 @@
-"""S2 cells as arrays of 64-bit ids: from coordinates, and to centres, corners and bounds.
+"""S2 cells as arrays of 64-bit ids: from coordinates, to centres, corners and bounds.
 
 Everything equals s2sphere's results bit for bit. The compiled loops are in `cell_kernels`, imported at first use and
-compared with s2sphere once per installation (`kernel_check`). Levels, parents and tokens, which need no coordinate,
-belong to `cell_arithmetic`; which cells make up a partition to `partition`.
+compared with s2sphere once per installation (`kernel_check`); parents, levels and tokens follow from the ids alone and
+belong to `cell_numbers`, which cells make up a partition to `partition`.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.cell_arithmetic import MAX_LEVEL, parent_ids, valid_ids
+from geo_pipeline.earth.cell_numbers import MAX_LEVEL, parent_ids, valid
 from geo_pipeline.earth.parallel import in_threads
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
 
 def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N,), of the cells' centres."""
-    cells = valid_ids(ids)
+    cells = valid(ids)
     centres_N2 = np.empty((len(cells), 2))
     centres_deg = kernels().centres_deg
     in_threads(len(cells), lambda start, stop: centres_deg(cells, centres_N2, start, stop))
@@ -63,7 +63,7 @@ def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 def cell_vertices(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N, 4), of the cells' corners, counter-clockwise seen from outside."""
-    cells = valid_ids(ids)
+    cells = valid(ids)
     corners_N42 = np.empty((len(cells), 4, 2))
     corners_deg = kernels().corners_deg
     in_threads(len(cells), lambda start, stop: corners_deg(cells, corners_N42, start, stop))
@@ -76,7 +76,7 @@ def cell_bounds(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     As S2 bounds cells, widened by a hair so that the cell surely lies inside. A cell across the date line has
     lon_min_deg > lon_max_deg; one that touches a pole has all longitudes, -180 to 180.
     """
-    cells = valid_ids(ids)
+    cells = valid(ids)
     bounds_N4 = np.empty((len(cells), 4))
     bounds_deg = kernels().bounds_deg
     in_threads(len(cells), lambda start, stop: bounds_deg(cells, bounds_N4, start, stop))

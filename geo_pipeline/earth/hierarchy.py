@@ -13,8 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.cell_arithmetic import MAX_LEVEL, cell_levels, ids_from_tokens, range_limits, tokens
 from geo_pipeline.earth.cell_index import UNCOVERED, CellIndex, locate
+from geo_pipeline.earth.cell_numbers import (
+    MAX_LEVEL,
+    cell_levels,
+    ids_from_tokens,
+    range_limits,
+    tokens,
+)
 from geo_pipeline.earth.cells import cell_ids
 
 
@@ -45,7 +51,7 @@ class Partition:
 @dataclass(frozen=True)
 class BuildCounts:
     """How one partition came about: its thresholds, the cells with too few photographs, and the cells of the last level
-    that still hold more than tau_max. `coverage` tells it; the table `geocells` does not hold it."""
+    that still hold more than tau_max. `coverage` has it; the table `geocells` has not."""
 
     tau_min: int
     tau_max: int

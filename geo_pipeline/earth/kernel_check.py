@@ -2,7 +2,8 @@
 
 Compiled arithmetic can go wrong on one machine while it is right on all that were tested: by its processor, its C
 library, or a version of numba, llvmlite or numpy. An empty file in numba's cache folder, named after all these, notes
-that the comparison was passed, so that later processes skip it. The kernels belong to `cell_kernels`.
+that the comparison was passed, so that later processes skip it. The kernels belong to `cell_kernels`, the reference to
+`reference_cells`.
 """
 
 import functools
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import s2sphere
 
-from geo_pipeline.earth.cell_arithmetic import parent_ids, tokens
+from geo_pipeline.earth.cell_numbers import parent_ids, tokens
+from geo_pipeline.earth.reference_cells import reference_cell
 
 _Angles = Callable[[np.ndarray, np.ndarray, int, int], None]
 
@@ -65,34 +66,6 @@ def check_once(found: Kernels, folder: Path | None) -> bool:
         except OSError:
             pass  # read-only: compared again in the next process
     return True
-
-
-@dataclass(frozen=True)
-class ReferenceCell:
-    """What s2sphere says of a coordinate and of the cell of one level that holds it.
-
-    angles_deg: 14 numbers, latitude and longitude of the centre and of the four corners, then the bounds: latitude from
-    and to, longitude from and to.
-    """
-
-    leaf: int
-    cell: int
-    token: str
-    angles_deg: tuple[float, ...]
-
-
-def reference_cell(lat_deg: float, lon_deg: float, level: int) -> ReferenceCell:
-    """The reference for the compiled kernels; a fraction of a millisecond for each coordinate."""
-    leaf = s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(lat_deg, lon_deg))
-    cell_id = leaf.parent(level)
-    cell = s2sphere.Cell(cell_id)
-    points = [cell_id.to_lat_lng(), *(s2sphere.LatLng.from_point(cell.get_vertex(k)) for k in range(4))]
-    bound = cell.get_rect_bound()
-    limits = (bound.lat_lo(), bound.lat_hi(), bound.lng_lo(), bound.lng_hi())
-    angles = [angle for point in points for angle in (point.lat(), point.lng())]
-    return ReferenceCell(
-        leaf.id(), cell_id.id(), cell_id.to_token(), tuple(angle.degrees for angle in (*angles, *limits))
-    )
 
 
 def differences(found: Kernels) -> list[str]:
@@ -158,6 +131,6 @@ def _installation() -> str:
     digest = hashlib.blake2b(_words().encode(), digest_size=16)
     features = config.CPU_FEATURES
     digest.update((llvmlite.binding.get_host_cpu_features().flatten() if features is None else features).encode())
-    for name in ("cell_kernels.py", "cell_arithmetic.py", Path(__file__).name):
+    for name in ("cell_kernels.py", "cell_numbers.py", Path(__file__).name):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()

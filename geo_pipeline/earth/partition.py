@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.cell_arithmetic import MAX_LEVEL, lowest_bits, range_limits
 from geo_pipeline.earth.cell_index import UNCOVERED, CellIndex, locate
+from geo_pipeline.earth.cell_numbers import MAX_LEVEL, lowest_bits, range_limits
 from geo_pipeline.earth.cells import cell_centres, cell_ids
 from geo_pipeline.earth.coordinates import coordinates_of
 from geo_pipeline.earth.hierarchy import BuildCounts, Hierarchy, Partition

@@ -2,7 +2,7 @@
 
 Holds what the compiled kernels lack and what is asked of few cells at a time: parts of the Earth that a user names, the
 cells that cover them, which cells adjoin, and the corners of a cell as vectors. Coordinates by the million belong to
-`cells`; a cell as GeoJSON to `outlines`; the comparison of the kernels with s2sphere to `kernel_check`.
+`cells`; a cell as GeoJSON to `outlines`; what the kernels are compared with to `reference_cells`.
 """
 
 import json
@@ -16,8 +16,8 @@ import numpy as np
 import s2sphere
 from numpy.typing import ArrayLike
 
-from geo_pipeline.earth.cell_arithmetic import ids_from_tokens
 from geo_pipeline.earth.cell_index import locate
+from geo_pipeline.earth.cell_numbers import ids_from_tokens
 from geo_pipeline.earth.cells import cell_ids
 
 FORMS = "lat_min,lon_min,lat_max,lon_max in degrees, a GeoJSON file of polygons, or the token of an S2 cell"

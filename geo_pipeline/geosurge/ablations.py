@@ -1,7 +1,7 @@
 """The ablations of GeoSURGE (Tables VI to VIII): each is the whole configuration with one thing changed. Torch-free.
 
 The full model stands in every table as the method `geosurge`: embeddings in Table VI, the whole hierarchy in Table VII,
-all fusion blocks in Table VIII. How the tables are told belongs to `scoring`.
+all fusion blocks in Table VIII. How the tables are presented belongs to `scoring`.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ ABLATIONS: dict[str, Change] = {
 def ablated(config: GeoSurgeConfig, variant: str) -> GeoSurgeConfig:
     """The configuration of a variant. Raises ConfigError for a name that is none."""
     if variant not in ABLATIONS:
-        raise ConfigError(f"Found the ablation {variant!r}; expected one of {', '.join(ABLATIONS)}.")
+        raise ConfigError(f"found the ablation {variant!r}; expected one of {', '.join(ABLATIONS)}.")
     return ABLATIONS[variant](config)
 
 
@@ -57,5 +57,5 @@ def takes_away(config: GeoSurgeConfig, variant: str, partitions: int) -> bool:
 
 
 def inference_of(config: GeoSurgeConfig, inference: InferenceConfig) -> InferenceConfig:
-    """How a variant is asked: as the full model, but a classifier has no cosines, so it takes log probabilities."""
+    """How a variant answers: as the full model, but a classifier has no cosines, so it takes log probabilities."""
     return replace(inference, score="log_softmax") if config.geography == "classifier" else inference

@@ -28,12 +28,12 @@ class ImageTask(Task[Crops]):
         self.pairs, self.config, self.rows, self.device, self.workers = pairs, config, rows, device, workers
         if config.lanes % workers.world:
             raise NothingToTrainError(
-                f"Found {workers.world} workers for training.lanes {config.lanes}; expected a divisor of the lanes: "
+                f"found {workers.world} workers for training.lanes {config.lanes}; expected a divisor of the lanes: "
                 "choose lanes as a multiple of the workers."
             )
         if len(rows) < max(2, config.lanes):
             raise NothingToTrainError(
-                f"Found {len(rows)} training images with a class map ({len(pairs.without_map)} without); expected at "
+                f"found {len(rows)} training images with a class map ({len(pairs.without_map)} without); expected at "
                 f"least {max(2, config.lanes)}. Add photographs, or segment those that have no map."
             )
         # As many held-out images as the workers can share evenly.

@@ -113,7 +113,7 @@ class VisionTower(nn.Module):
         expected = (3, self.input_px, self.input_px)
         if pixels_BCHW.dtype != torch.uint8 or tuple(pixels_BCHW.shape[1:]) != expected:
             raise ValueError(
-                f"Found pixels {tuple(pixels_BCHW.shape)} of {pixels_BCHW.dtype}; expected uint8 (B, "
+                f"found pixels {tuple(pixels_BCHW.shape)} of {pixels_BCHW.dtype}; expected uint8 (B, "
                 f"{', '.join(map(str, expected))})."
             )
         frozen = len(self.blocks) - self.trainable_blocks

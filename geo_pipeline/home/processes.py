@@ -17,7 +17,7 @@ State = Literal["runs", "gone", "unknown"]
 
 @dataclass(frozen=True)
 class Process:
-    """One process of one machine; `boot` and `started` are empty where the system does not tell them."""
+    """One process of one machine; `boot` and `started` are empty where the system does not report them."""
 
     host: str
     boot: str
@@ -68,21 +68,21 @@ def is_running(pid: int) -> bool:
 
 
 def started_at(pid: int) -> str:
-    """When a process of this machine started, in clock ticks since the boot; empty when it is gone or not told."""
+    """When a process of this machine started, in clock ticks since the boot; empty when it is gone or not reported."""
     fields = _fields(pid)
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
 
 
 def started_s(pid: int) -> float | None:
-    """When a process of this machine started, in seconds since 1970; None when it is gone or not told."""
+    """When a process of this machine started, in seconds since 1970; None when it is gone or not reported."""
     ticks = started_at(pid)
     boot = next((line for line in _lines(PROC / "stat") if line.startswith("btime ")), "")
     return float(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK") if ticks and boot else None
 
 
-def _lines(place: Path) -> list[str]:
+def _lines(location: Path) -> list[str]:
     try:
-        return place.read_text().splitlines()
+        return location.read_text().splitlines()
     except OSError:
         return []
 

@@ -1,4 +1,4 @@
-"""The reading side of a home: what stages, methods and workers ask of it by the names of assets.
+"""The reading side of a home: what assets, methods and workers read of it by the names of assets.
 
 It implements `methods.method.Reads`. The driver and every worker hold one of their own over the same folder, so that no
 table has to travel between them. Writing and the state of a file belong to home.py.
@@ -33,7 +33,7 @@ class HomeReads(Generic[ProfileT]):
         """The file of one key of a table, for a loop that reads it itself."""
         artifact = table(name, key)
         self.home.opened(artifact)
-        file = self.home.place(artifact)
+        file = self.home.location(artifact)
         if not file.is_file():
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"

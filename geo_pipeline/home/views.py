@@ -24,7 +24,7 @@ class QuestionError(ValueError):
 
 
 class NoTablesError(RuntimeError):
-    """SQL was asked of a home that holds no table."""
+    """A query of a home that holds no table."""
 
 
 def refresh_views(home: Home) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load
-from geo_pipeline.earth.cell_arithmetic import tokens
+from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.imagery.admission import Admission, Columns, admission, columns_of, details
 from geo_pipeline.imagery.shard_plan import ShardPlan
@@ -177,7 +177,7 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
     """The one clear message for a source without a usable photograph."""
     if not len(judged.code):
         return (
-            "Found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
+            "found no photograph at all; expected image files or metadata rows. Check the folder and the metadata path."
         )
     listed = ", ".join(f"{reason} {count}" for reason, count in judged.counts().items())
     firsts = np.sort(np.unique(judged.code, return_index=True)[1])[:_SHOWN_REASONS]
@@ -186,7 +186,7 @@ def _nothing_left(columns: Columns, judged: Admission) -> str:
         for row, detail in zip(firsts.tolist(), details(columns, judged, firsts), strict=True)
     )
     return (
-        f"Found {len(judged.code)} photographs and none that can be used ({listed}). The first of each reason: {shown} "
+        f"found {len(judged.code)} photographs and none that can be used ({listed}). The first of each reason: {shown} "
         "Expected images with a latitude and a longitude, in EXIF or in a metadata file (--metadata)."
     )
 

@@ -41,12 +41,12 @@ class CombinedSource:
         twice = sorted({str(name or "reference") for name in names if names.count(name) > 1})
         if twice:
             raise SourceError(
-                f"Found more than one source of photographs for {', '.join(twice)}; expected one each. Put the "
+                f"found more than one source of photographs for {', '.join(twice)}; expected one each. Put the "
                 "photographs of one set into one folder with one metadata file."
             )
         marked = [name for name in names if name is not None and (MARK in name or not name)]
         if marked:
-            raise SourceError(f"Found the set name {marked[0]!r}; expected a name without {MARK!r}.")
+            raise SourceError(f"found the set name {marked[0]!r}; expected a name without {MARK!r}.")
 
     def fingerprint(self) -> str:
         """Digest of the parts' names and fingerprints."""

@@ -60,10 +60,10 @@ def _centre(image: Pixels, size: int) -> tuple[int, int]:
 def _check_pair(image: Pixels, class_map: Pixels, size: int) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or class_map.shape != image.shape[:2]:
         raise CropError(
-            f"Found an image of shape {image.shape} and a class map of shape {class_map.shape}; expected [H, W, 3] and "
+            f"found an image of shape {image.shape} and a class map of shape {class_map.shape}; expected [H, W, 3] and "
             "the same [H, W]. Segment the canonical image again."
         )
     if min(image.shape[:2]) < size:
         raise CropError(
-            f"Found an image of {image.shape[1]} x {image.shape[0]} pixels, crops are {size}; enlarge it (resize_pair)."
+            f"found an image of {image.shape[1]} x {image.shape[0]} pixels, crops are {size}; enlarge it (resize_pair)."
         )

@@ -87,7 +87,7 @@ def canonical_image(data: bytes, shorter_side: int, quality: int, max_pixels: in
     if kind == "empty":
         raise ImageRejected("zero_bytes", "The file is empty.")
     if kind == "jpeg" and (scans := scan_count(data, MAX_SCANS)) > MAX_SCANS:
-        raise ImageRejected("decompression_bomb", f"Found a JPEG of {scans} scans; at most {MAX_SCANS} are decoded.")
+        raise ImageRejected("decompression_bomb", f"found a JPEG of {scans} scans; at most {MAX_SCANS} are decoded.")
     upright, as_taken = _read_upright(data, kind, shorter_side, max_pixels)
     width, height = canonical_size(upright.width, upright.height, shorter_side)
     jpeg = without_metadata(data) if as_taken and (width, height) == upright.size else None
@@ -153,10 +153,10 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageRejected(
             "decompression_bomb",
-            f"Found {width} x {height} pixels; at most {max_pixels} are decoded. Shrink the image.",
+            f"found {width} x {height} pixels; at most {max_pixels} are decoded. Shrink the image.",
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageRejected("extreme_aspect", f"Found {width} x {height} pixels, a ribbon and no photograph.")
+        raise ImageRejected("extreme_aspect", f"found {width} x {height} pixels, a ribbon and no photograph.")
 
 
 def _as_rgb(image: Image.Image, deep: bool) -> Image.Image:

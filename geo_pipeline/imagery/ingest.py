@@ -1,4 +1,4 @@
-"""The decode stage: rows of the catalogue to canonical images, or to quarantine; no row is ever lost.
+"""Decoding: rows of the catalogue to canonical images, or to quarantine; no row is ever lost.
 
 A worker maps batches of rows wherever it runs (compute); `decoded` puts a shard's batches together.
 What makes an image canonical belongs to `decode`.

@@ -1,6 +1,6 @@
 """Files of a folder that are photographs by their first bytes and not by their names.
 
-One without any ending counts as a photograph. One whose ending goes on (a.jpg_orig, a.jpg~) is a copy where the
+One without any ending counts as a photograph. One whose ending goes on (`a.jpg_orig`, `a.jpg~`) is a copy where the
 plain name lies beside it, and is passed over; else it is set aside with a problem, so that nothing is lost in silence.
 Listing files belongs to `stores.files`, the folder as a source to `folder`.
 """

@@ -1,4 +1,4 @@
-"""Opens a collection of photographs as a source: says which kind it is, from its files' names unless told.
+"""Opens a collection of photographs as a source: finds which kind it is, from its files' names unless given.
 
 The sources themselves are `folder` and `containers.source` with the readers; nothing of them is decided here.
 """
@@ -44,12 +44,12 @@ def open_source(
     nothing is there, when the kind cannot be told, and when kind and metadata contradict each other.
     """
     if kind is not None and kind not in get_args(Kind):
-        raise SourceError(f"Found the kind {kind!r}; expected one of {', '.join(get_args(Kind))}.")
+        raise SourceError(f"found the kind {kind!r}; expected one of {', '.join(get_args(Kind))}.")
     if kind == "folder" and metadata is None:
-        raise SourceError("Found the kind folder without a metadata file; give one, or the kind exif.")
+        raise SourceError("found the kind folder without a metadata file; give one, or the kind exif.")
     if kind == "exif" and metadata is not None:
         raise SourceError(
-            f"Found the kind exif with the metadata file {metadata}; give the kind folder, or no metadata."
+            f"found the kind exif with the metadata file {metadata}; give the kind folder, or no metadata."
         )
     kind = _detected(images, metadata) if kind is None else kind
     if kind in ("folder", "exif"):
@@ -88,18 +88,18 @@ def _detected(images: str, metadata: str | None) -> Kind:
     kinds = [name for name in ("photographs", "tar", "msgpack", "parquet") if counts[name]]
     if counts["compressed"] and "photographs" not in kinds:
         raise SourceError(
-            f"Found {_listed(names)} in {images}; photographs in compressed archives cannot be read each from its "
+            f"found {_listed(names)} in {images}; photographs in compressed archives cannot be read each from its "
             "place. Unpack them once: .tar.gz to .tar (gunzip), .zip to a folder."
         )
     if len(kinds) > 1:
         raise SourceError(
-            f"Found {_listed(names)} in {images}, so its kind cannot be told. Expected photographs, or containers of "
+            f"found {_listed(names)} in {images}, so its kind cannot be told. Expected photographs, or containers of "
             f"one kind. Say which is meant ({', '.join(get_args(Kind))}), or name the files (images/*.tar); a table of "
             "metadata is given as the metadata file."
         )
     if not kinds and not counts["bare"]:
         raise SourceError(
-            f"Found {_listed(names)} in {images}; expected photographs ({', '.join(IMAGE_SUFFIXES[:6])} ...) or "
+            f"found {_listed(names)} in {images}; expected photographs ({', '.join(IMAGE_SUFFIXES[:6])} ...) or "
             "containers (.tar, .msgpack, .parquet). Check the path."
         )
     if kinds in (["msgpack"], ["parquet"]):

@@ -77,7 +77,7 @@ class ShardPlan:
         unknown = sorted(set(_names(sets)) - {*POOL_SETS, *self.query_sets})
         if unknown:
             raise SourceError(
-                f"Found photographs of the set {', '.join(map(repr, unknown))}; expected one of "
+                f"found photographs of the set {', '.join(map(repr, unknown))}; expected one of "
                 f"{', '.join((*POOL_SETS, *self.query_sets))}. Correct the column set_name of the metadata, or name "
                 "the benchmark to the run (--benchmark)."
             )

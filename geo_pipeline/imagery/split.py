@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from geo_pipeline.earth.cell_arithmetic import tokens
+from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.imagery.stable_hash import stable_hashes
 
 TRAIN, HOLDOUT, ROUTER_QUERIES = "train", "holdout", "router_queries"
@@ -62,17 +62,17 @@ class SplitConfig:
         shares = {"holdout": self.holdout, "router_queries": self.router_queries, "benchmark": self.benchmark}
         for name, share in shares.items():
             if not 0 <= share < 1:
-                raise SplitError(f"Found {name}={share}; expected a share from 0 to below 1.")
+                raise SplitError(f"found {name}={share}; expected a share from 0 to below 1.")
         if self.router_queries + self.benchmark >= 1:
             raise SplitError(
                 "router_queries and benchmark leave nothing to train on: their shares must sum to below 1."
             )
         if self.by not in (("author",), ("author", "place")):
-            raise SplitError(f"Found by={self.by}; expected ('author',) or ('author', 'place').")
+            raise SplitError(f"found by={self.by}; expected ('author',) or ('author', 'place').")
         if self.benchmark_name in (TRAIN, HOLDOUT, ROUTER_QUERIES):
-            raise SplitError(f"Found benchmark_name={self.benchmark_name}, which is another set; choose another name.")
+            raise SplitError(f"found benchmark_name={self.benchmark_name}, which is another set; choose another name.")
         if self.largest_group < 1:
-            raise SplitError(f"Found largest_group={self.largest_group}; expected at least 1 photograph.")
+            raise SplitError(f"found largest_group={self.largest_group}; expected at least 1 photograph.")
 
     @classmethod
     def sample(cls) -> "SplitConfig":
@@ -192,7 +192,7 @@ def _fill(sets: np.ndarray, number: int, names: pa.Array, sizes: np.ndarray, con
     spare = np.flatnonzero(np.bincount(sets, minlength=4)[sets] > 1)
     if not len(spare):
         raise SplitError(
-            f"Found {len(sets)} group{'s' if len(sets) != 1 else ''} of photographs that share authors or places, "
+            f"found {len(sets)} group{'s' if len(sets) != 1 else ''} of photographs that share authors or places, "
             f"too few to set any aside for {label[number]}. Add photographs of other authors and places, or set "
             f"the share of {label[number]} to 0."
         )

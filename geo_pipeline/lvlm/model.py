@@ -1,7 +1,7 @@
 """Loads one Qwen2-VL with its tokenizer and image processor, by Hugging Face id or from a folder, on one device.
 
 The same code reads the published 7B model and the small one of the sample. Building a small one is
-`geo_pipeline.lvlm.small`; what is said to the model is `geo_pipeline.lvlm.prompts`.
+`geo_pipeline.lvlm.small`; the prompts of the model are `geo_pipeline.lvlm.prompts`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Prompts to tensors: Qwen2-VL's chat template, image tokens, left padding, token types and 3-D rope positions.
 
 Pretraining, generation and the router all come through here: a network is asked in use exactly as it was taught.
-What the router is told is `geo_pipeline.routing.prompt`; reading answers is `geo_pipeline.lvlm.answers`.
+The text of the router's prompt is `geo_pipeline.routing.prompt`; reading answers is `geo_pipeline.lvlm.answers`.
 
 Legend: B prompts, T tokens, I images, P patches of all images, D values of a patch.
 """

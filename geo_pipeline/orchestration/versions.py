@@ -38,6 +38,7 @@ DECIDES_NO_BYTES = {
     "baselines.registry": "which baselines there are; the class of the one that is trained counts where it stands",
     "earth.kernel_check": "compares the compiled kernels with s2sphere; stops with an error or changes nothing",
     "earth.parallel": "how rows are shared among threads; results do not depend on it (tested)",
+    "earth.reference_cells": "what the compiled kernels are compared with",
     "training.curve_page": "a page beside the checkpoint, which is no part of its content",
     "training.event_log": "event files beside the checkpoint, which are no part of its content",
     "training.logger": "what may listen to a training",

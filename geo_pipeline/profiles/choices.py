@@ -34,7 +34,7 @@ class BenchmarkFiles:
 
 @dataclass(frozen=True)
 class Choices:
-    """What was said of a run; None: nothing. An empty `metadata` or `format`, or no benchmarks, says "without".
+    """The options of a run; None: not given. An empty `metadata` or `format`, or no benchmarks, says "without".
 
     - `images`, `metadata`, `format`: the photographs, their metadata file, how they are to be read; paths are absolute.
     - `benchmarks`: query sets with photographs of their own.
@@ -71,7 +71,7 @@ class Choices:
             )
 
     def after(self, remembered: "Choices") -> "Choices":
-        """These choices, and where nothing is said, the remembered ones, so far as they still fit.
+        """These choices, and where none is given, the remembered ones, so far as they still fit.
 
         Another profile than the remembered one begins anew. Other images bring their own metadata, format, benchmarks
         and number of shards.

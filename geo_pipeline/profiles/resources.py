@@ -1,6 +1,6 @@
 """How much of a machine or a cluster a run uses.
 
-What is computed there belongs to the rooms; how it gets there to orchestration.
+What is computed there belongs to the packages of the networks; how it gets there to orchestration.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class ComputeConfig:
 
     - `batch_rows`: rows that a worker gets at once; `actors`: workers side by side; `cpus`: logical CPUs of a local
       Ray (an actor asks a quarter).
-    - `cpu_actors`: workers side by side of a stage that runs no network (decoding); each asks a whole CPU and no GPU.
+    - `cpu_actors`: workers side by side of an asset that runs no network (decoding); each asks a whole CPU and no GPU.
     - `gpus_per_worker`: of a worker and of a training worker.
     - `address`: an existing Ray cluster; the environment's RAY_ADDRESS goes before it, and without either a local one
       starts.
@@ -33,7 +33,7 @@ class ComputeConfig:
     stall_s: float = 600.0
 
     def byte_settings(self) -> tuple[int, ...]:
-        """The values that a computing stage's bytes depend on."""
+        """The values that the bytes of what is computed depend on."""
         return (self.batch_rows, self.torch_threads)
 
     def training_settings(self) -> tuple[int, ...]:

@@ -147,7 +147,7 @@ def _go_out(
 
 
 def found(seed: int, config: PlanetConfig) -> Planet:
-    """Found the planet of a seed (any integer >= 0)."""
+    """Lay out the planet of a seed (any integer >= 0)."""
     rng = np.random.default_rng([seed, 0x9E0])
     places = _found_places(rng, config)
     photographs = _go_out(rng, config, places, config.pool, None)

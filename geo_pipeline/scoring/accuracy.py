@@ -27,7 +27,7 @@ class Score:
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
     infinite where half of the queries failed. Of a predictions file: ignored_rows belong to no query, unreadable_rows
-    have something that is no coordinate, and remarks tell both in words; region: where the true coordinates of the
+    have something that is no coordinate, and remarks give both in words; region: where the true coordinates of the
     counted queries lie, None without a limit; outside: queries left out, being elsewhere.
     """
 

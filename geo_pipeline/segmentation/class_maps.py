@@ -18,6 +18,6 @@ def decode_class_map(png: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(png)) as picture:
         if picture.mode != "L":
             raise ValueError(
-                f"Found a PNG of mode {picture.mode}; expected 8-bit grey, a class per pixel. Segment the image again."
+                f"found a PNG of mode {picture.mode}; expected 8-bit grey, a class per pixel. Segment the image again."
             )
         return np.asarray(picture)

@@ -1,4 +1,4 @@
-"""Configuration of the segmentation stage. Torch-free."""
+"""Configuration of the segmentation. Torch-free."""
 
 from dataclasses import dataclass
 

@@ -72,7 +72,7 @@ def _writer(folder: Path, forgotten: int) -> "SummaryWriter | None":
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         logging.getLogger(__name__).warning(
-            "Found no tensorboard here, so no event files are written; training goes on. Install tensorboard to watch "
+            "found no tensorboard here, so no event files are written; training goes on. Install tensorboard to watch "
             "the next one."
         )
         return None

@@ -48,7 +48,7 @@ def lane_orders(groups: Sequence[np.ndarray], lanes: int, shuffle_rows: int, see
     """
     total = sum(map(len, groups))
     if total < lanes:
-        raise ValueError(f"Found {total} training images for {lanes} lanes; expected at least one each: lower lanes.")
+        raise ValueError(f"found {total} training images for {lanes} lanes; expected at least one each: lower lanes.")
     draw = np.random.default_rng([seed, epoch])
     walk = draw.permutation(len(groups))
     found = [

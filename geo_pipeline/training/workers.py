@@ -1,6 +1,6 @@
 """The processes that share a training: one, or those of an initialised torch.distributed. Who starts them is `compute`.
 
-A task and the loop are written for one device; what several workers need of each other is asked here.
+A task and the loop are written for one device; what several workers need of each other is exchanged here.
 """
 
 from dataclasses import dataclass

@@ -163,5 +163,5 @@ def test_several_workers_are_refused(world, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(NothingToTrainError, match="Found 2 workers; expected one"):
+    with pytest.raises(NothingToTrainError, match="found 2 workers; expected one"):
         world.train(tiny_baselines.config(world.clip, "planet_net"), tmp_path)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
 from geo_pipeline.commands.partition import cells_table, partition_file, unusable_lines, write_partition
-from geo_pipeline.earth.cell_arithmetic import ids_from_tokens
+from geo_pipeline.earth.cell_numbers import ids_from_tokens
 from geo_pipeline.earth.cells import cell_centres
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy

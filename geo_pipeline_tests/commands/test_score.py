@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from geo_pipeline.cli import app
-from geo_pipeline.earth.cell_arithmetic import tokens
+from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.earth.cells import cell_ids
 
 TRUTH = "id,lat,lon\nfiji,-17.8,178.0\ntaveuni,-16.8,-179.9\nparis,48.9,2.3\nlost,-18.1,177.5\n"

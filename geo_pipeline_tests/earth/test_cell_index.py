@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import range_limits
 from geo_pipeline.earth.cell_index import CellIndex, locate
+from geo_pipeline.earth.cell_numbers import range_limits
 from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.earth.coordinates import unit_vectors
 

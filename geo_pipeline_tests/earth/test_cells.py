@@ -8,7 +8,13 @@ import s2sphere
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import cell_levels, ids_from_tokens, parent_ids, range_limits, tokens
+from geo_pipeline.earth.cell_numbers import (
+    cell_levels,
+    ids_from_tokens,
+    parent_ids,
+    range_limits,
+    tokens,
+)
 from geo_pipeline.earth.cells import cell_bounds, cell_centres, cell_ids, cell_vertices
 
 CORNER_LAT = math.degrees(math.asin(1 / math.sqrt(3)))  # where three faces of the cube meet

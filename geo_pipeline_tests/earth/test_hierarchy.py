@@ -8,8 +8,8 @@ import s2sphere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import tokens
 from geo_pipeline.earth.cell_index import locate
+from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.earth.cells import cell_ids
 from geo_pipeline.earth.hierarchy import Hierarchy, HierarchyError
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import cell_levels
+from geo_pipeline.earth.cell_numbers import cell_levels
 from geo_pipeline.earth.cells import cell_centres, cell_ids, cell_vertices
 from geo_pipeline.earth.outlines import cell_feature, cell_geometry
 

@@ -9,7 +9,7 @@ import s2sphere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import tokens
+from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.earth.cells import cell_centres
 from geo_pipeline.earth.coordinates import mean_direction
 from geo_pipeline.earth.distance import great_circle_km

@@ -9,8 +9,8 @@ import s2sphere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.earth.cell_arithmetic import parent_ids, tokens
 from geo_pipeline.earth.cell_index import locate
+from geo_pipeline.earth.cell_numbers import parent_ids, tokens
 from geo_pipeline.earth.cells import cell_ids, cell_vertices
 from geo_pipeline.earth.coordinates import unit_vectors
 from geo_pipeline.earth.outlines import cell_geometry

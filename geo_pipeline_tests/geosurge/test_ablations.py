@@ -51,5 +51,5 @@ def test_a_variant_that_takes_nothing_away_is_none():
 
 
 def test_an_unknown_variant_is_refused():
-    with pytest.raises(ConfigError, match="Found the ablation 'wide'; expected one of classifier"):
+    with pytest.raises(ConfigError, match="found the ablation 'wide'; expected one of classifier"):
         ablated(GeoSurgeConfig(), "wide")

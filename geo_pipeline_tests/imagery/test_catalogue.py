@@ -122,10 +122,10 @@ def test_a_record_without_id_or_place_is_refused_and_not_lost():
 
 
 def test_an_empty_or_hopeless_source_is_one_clear_error():
-    with pytest.raises(EmptyCatalogueError, match="Found no photograph at all"):
+    with pytest.raises(EmptyCatalogueError, match="found no photograph at all"):
         tables(ListedSource([]))
     hopeless = ListedSource([record("a", None, 1.0), record("b", 0.0, 0.0), record("c", 0.0, 0.0)])
-    with pytest.raises(EmptyCatalogueError, match=r"Found 3 photographs .*null_island 2, no_coordinate 1.*a\.jpg"):
+    with pytest.raises(EmptyCatalogueError, match=r"found 3 photographs .*null_island 2, no_coordinate 1.*a\.jpg"):
         tables(hopeless)
 
 

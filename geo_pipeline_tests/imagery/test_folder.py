@@ -210,7 +210,7 @@ def test_the_fingerprint_follows_names_bytes_and_metadata(photos):
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path):
-    with pytest.raises(SourceError, match="Found no folder"):
+    with pytest.raises(SourceError, match="found no folder"):
         list(FolderSource(tmp_path / "absent").listing())
 
 

@@ -257,9 +257,9 @@ def test_a_shard_of_bombs_goes_to_quarantine_and_the_rest_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (msgpack.packb([{"id": "a", "image": GOOD}]), "Found list without id and image"),
-        (msgpack.packb({"a": GOOD, "b": GOOD}), "Found dict without id and image"),
-        (msgpack.packb(7) * 1000, "Found int, int, int without id"),
+        (msgpack.packb([{"id": "a", "image": GOOD}]), "found list without id and image"),
+        (msgpack.packb({"a": GOOD, "b": GOOD}), "found dict without id and image"),
+        (msgpack.packb(7) * 1000, "found int, int, int without id"),
         (msgpack.packb({"id": "a", "img": GOOD}), "the keys id, img; expected an image"),
         (b"\x82\xa2id\xa1a\xa5image\xc6\xff\xff\xff\xff" + GOOD, "no whole record"),
         (b"\x1f\x8b" + bytes(100), "begins as gzip"),

@@ -183,7 +183,7 @@ def test_a_mutated_file_keeps_its_pixels_or_is_left_alone(name, mutations, tagge
     try:
         seen = pixels(hurt)
     except (OSError, SyntaxError, ValueError):
-        return  # the decode stage refuses it, whatever the segments say
+        return  # decoding refuses it, whatever the segments say
     if seen.ndim == 3 and seen.shape[2] == 4:
         return
     assert np.array_equal(pixels(bare), seen)

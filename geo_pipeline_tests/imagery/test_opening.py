@@ -91,15 +91,15 @@ def test_a_metadata_file_among_the_images_does_not_count(tmp_path):
 
 
 def test_nothing_and_mixed_and_unknown_are_errors_that_list_what_was_found(tmp_path):
-    with pytest.raises(SourceError, match="Found nothing in"):
+    with pytest.raises(SourceError, match="found nothing in"):
         open_source(str(tmp_path))
     folder = files(tmp_path, a_txt=b"", b_txt=b"", c_doc=b"")
-    with pytest.raises(SourceError, match=r"Found 2 \.txt, 1 \.doc in .* expected photographs"):
+    with pytest.raises(SourceError, match=r"found 2 \.txt, 1 \.doc in .* expected photographs"):
         open_source(folder)
     files(tmp_path, a_tar=b"", a_msg=b"")
     with pytest.raises(SourceError, match=r"1 \.msg, 1 \.tar.* Say which is meant"):
         open_source(folder)
-    with pytest.raises(SourceError, match="Found no folder"):
+    with pytest.raises(SourceError, match="found no folder"):
         open_source(str(tmp_path / "absent"))
 
 

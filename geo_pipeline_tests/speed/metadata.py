@@ -65,13 +65,13 @@ def measured(path: Path, rows: int) -> dict[str, float]:
     metadata = read_metadata(str(path))
     reading, peak_reading = time.perf_counter() - started, peak_mib()
     if len(metadata) != rows:
-        raise RuntimeError(f"Found {len(metadata)} rows, expected {rows}.")
+        raise RuntimeError(f"found {len(metadata)} rows, expected {rows}.")
     entries = entries_of(rows)
     started = time.perf_counter()
     listing = joined(metadata, entries)
     joining = time.perf_counter() - started
     if listing["problem"].null_count != rows:
-        raise RuntimeError("Found rows that were not joined.")
+        raise RuntimeError("found rows that were not joined.")
     return {
         "load_seconds": compiling,
         "read_seconds": reading,

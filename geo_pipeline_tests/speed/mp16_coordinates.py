@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geo_pipeline.earth.cell_arithmetic import cell_levels, ids_from_tokens
+from geo_pipeline.earth.cell_numbers import cell_levels, ids_from_tokens
 
 PLACES_PER_PHOTOGRAPH = 1 / 40
 LARGEST_CITY_SHARE = 0.4  # of the photographs of a cell that carry one and the same coordinate

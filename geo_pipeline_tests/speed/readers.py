@@ -304,7 +304,7 @@ def markdown(figures: dict[str, Any]) -> str:
             f"| {stored['kept_jpeg_bytes']:,.0f} |",
             f"| the same, had it been encoded anew | {stored['encoded_anew_bytes']:,.0f} |",
             "",
-            f"The whole stage, from a folder to a written shard: {stored['ingest_images_per_s']:.0f} images/s; "
+            f"The whole ingest, from a folder to a written shard: {stored['ingest_images_per_s']:.0f} images/s; "
             f"decoding of images whose picture is kept ({SHORTER_SIDE} px): "
             f"{stored['ingest_kept_images_per_s']:.0f} images/s.",
         ]

@@ -51,7 +51,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage costs at one size. Bytes are on disk; memory is of the process that needs most."""
+    """What one part of a run costs at one size. Bytes are on disk; memory is of the process that needs most."""
 
     stage: str
     core_hours: float | None
@@ -72,7 +72,7 @@ def events(shards: int) -> int:
 
 
 def costs(images: int, rates: Rates) -> list[Cost]:
-    """Every stage at this number of photographs; linear from the measured size unless its note says otherwise."""
+    """Every part of a run at so many photographs; linear from the measured size unless its note says otherwise."""
     readers, catalogue = rates["readers"], rates["catalogue"]["in_tar_shards"]
     stored, device = readers["stored"], network_device(rates)
     cores = int(rates["duplicates"]["machine"]["cores"])
@@ -217,7 +217,7 @@ def _belongs(images: float, device: dict[str, Any], part: str) -> str:
 def table(images: int, rates: Rates) -> list[str]:
     """One size as Markdown."""
     lines = [
-        "| stage | core hours | written | object-store requests | memory | |",
+        "| part of a run | core hours | written | object-store requests | memory | |",
         "|---|---:|---:|---:|---:|---|",
     ]
     for cost in costs(images, rates):

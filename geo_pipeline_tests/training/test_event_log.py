@@ -124,7 +124,7 @@ def test_where_tensorboard_is_absent_training_says_so_once_and_ends_the_same(tmp
     for module in ("tensorboard", "torch.utils.tensorboard"):
         monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError, as where it is not installed
     trained(LineTask(), tmp_path / "without")
-    assert caplog.text.count("Found no tensorboard here") == 1
+    assert caplog.text.count("found no tensorboard here") == 1
     assert not (tmp_path / "without" / "tensorboard").exists()
     for name in ("model.safetensors", "card.json", "curves.html"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()

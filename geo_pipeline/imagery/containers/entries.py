@@ -90,7 +90,7 @@ def place_of(locator: str) -> Place:
     name, at, numbers = rest.rpartition("@")
     offset, plus, length = numbers.partition("+")
     if not (container and mark and at and plus and _is_number(offset) and _is_number(length)):
-        raise MissingImageError(f"Found the locator {locator!r}; expected container!name@offset+length.")
+        raise MissingImageError(f"found the locator {locator!r}; expected container!name@offset+length.")
     return Place(container.replace("%21", "!").replace("%25", "%"), name, int(offset), int(length))
 
 

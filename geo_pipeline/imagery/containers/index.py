@@ -41,7 +41,7 @@ def index_of(files: Files, container: FoundFile, reader: Reader, kind: str, kept
         write_kept(path, INDEX, _batches(files, container, reader))
         table = read_kept(path, INDEX)
         if table is None:
-            raise SourceError(f"Found {path} damaged as soon as it was written. Check the disk, and run again.")
+            raise SourceError(f"found {path} damaged as soon as it was written. Check the disk, and run again.")
     forget_others(path, name)
     return _without_superseded(table, reader)
 

@@ -77,7 +77,7 @@ class MsgpackReader:
             record = msgpack.unpackb(stored, **_LIMITS)
         except _FAULTS as error:
             raise MissingImageError(
-                f"Found {len(stored)} bytes that are no msgpack record: {_words(error)}."
+                f"found {len(stored)} bytes that are no msgpack record: {_words(error)}."
             ) from error
         image = _field(record, "image") if isinstance(record, dict) else None
         if not isinstance(image, bytes):
@@ -159,20 +159,20 @@ def _wrong_shape(record: Mapping[Any, Any], image: Any, image_id: str | None) ->
     """What is wrong with a map, to a person; None for a record."""
     keys = ", ".join(str(text_of(key))[:40] for key in list(record)[:8]) or "(none)"
     if image_id is None:
-        return f"Found a map with the keys {keys}; expected an id that is text."
+        return f"found a map with the keys {keys}; expected an id that is text."
     if len(image_id) > MAX_ID_LENGTH:
-        return f"Found an id of {len(image_id)} letters; expected at most {MAX_ID_LENGTH}."
+        return f"found an id of {len(image_id)} letters; expected at most {MAX_ID_LENGTH}."
     if image is None:
-        return f"Found a map with the keys {keys}; expected an image beside the id."
+        return f"found a map with the keys {keys}; expected an image beside the id."
     if not isinstance(image, bytes):
-        return f"Found an image of type {type(image).__name__}; expected bytes, the photograph's file."
+        return f"found an image of type {type(image).__name__}; expected bytes, the photograph's file."
     return None
 
 
 def _strangers(begin: int, end: int, types: Sequence[str]) -> Entry:
     """The entry of neighbouring objects without id and image; `types` are those of the first."""
     words = (
-        f"Found {', '.join(types)} without id and image in the bytes {begin} to {end}; expected maps that have both."
+        f"found {', '.join(types)} without id and image in the bytes {begin} to {end}; expected maps that have both."
     )
     return _without_image(f"bytes {begin} to {end}", begin, end - begin, "wrong_shape", words)
 

@@ -70,7 +70,7 @@ class ParquetReader:
             if 0 <= group < len(table.firsts) - 1:
                 yield from _group_images(table, group, [row - table.firsts[group] for row in rows])
             else:
-                words = f"Found {table.firsts[-1]} rows, not row {rows[0]}; the file has changed since it was listed."
+                words = f"found {table.firsts[-1]} rows, not row {rows[0]}; the file has changed since it was listed."
                 yield from (MissingImageError(words) for _ in rows)
 
     def image(self, stored: bytes) -> bytes:

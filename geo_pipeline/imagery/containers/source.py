@@ -97,7 +97,7 @@ class ContainerSource:
         files = [file for file in self._files.found() if absolute(self._files.full_name(file.name)) != beside]
         if not files:
             endings = ", ".join(f"*{suffix}" for suffix in self.reader.suffixes)
-            raise SourceError(f"Found no container in {self.root}; expected files named {endings}. Check the path.")
+            raise SourceError(f"found no container in {self.root}; expected files named {endings}. Check the path.")
         return files
 
     def _entries(self, container: FoundFile) -> pa.Table:

@@ -104,7 +104,7 @@ class TarReader:
             return Entry(name, offset, length, None, kind, "too_large", words)
         data = file.read(length)
         if len(data) < length:
-            words = f"Found {len(data)} of its {length} bytes; the archive was cut while it was read."
+            words = f"found {len(data)} of its {length} bytes; the archive was cut while it was read."
             return Entry(name, offset, length, None, None, "truncated", words)
         found = position_from_exif(data) if self.exif else ExifPosition()
         # A photograph that cannot be opened says why; that it has no position says the source, which knows the rest.

@@ -144,7 +144,7 @@ def list_pairs(
 ) -> int:
     """Count the pairs within `radius` that places [start, stop) begin and no earlier block finds, and write them down.
 
-    As many are written (two places each) as pairs_P2 has room for. The other arguments are those of `scan`; block k has
+    As many are written (two entries each) as fit pairs_P2. The other arguments are those of `scan`; block k has
     the 16 bits from 16 k, of which limits[k] may differ.
     """
     found = 0

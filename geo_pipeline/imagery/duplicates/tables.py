@@ -105,7 +105,7 @@ def leakage(
 
 
 def census_notes(counts: pa.Table, found: Duplicates) -> dict[str, object]:
-    """What a person is told beside the tables `census`, `duplicates` and `leakage`."""
+    """What a person reads beside the tables `census`, `duplicates` and `leakage`."""
     rows = pl.DataFrame(counts)
     decoded = rows.filter(pl.col("reason").is_null(), stage="decode").select("set_name", "count")
     refused = rows.drop_nulls("reason").group_by("reason", maintain_order=True).agg(pl.col("count").sum())

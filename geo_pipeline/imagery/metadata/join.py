@@ -22,7 +22,7 @@ _PROBLEMS = pa.array([None, "ambiguous_file", "missing_file", "duplicate_file", 
 _WORDS = (
     "",
     "Which photograph {} means cannot be told: several have that name, or several rows name one. Give a path column.",
-    "Found no photograph named {}.",
+    "found no photograph named {}.",
     "An earlier row, or one that names it more exactly, has the photograph {}.",
     "",
 )

@@ -61,14 +61,14 @@ class MetadataFormat:
         """Refuse columns that are unknown, or numbered beside a header, or named without one."""
         wrong = [known for known, _ in self.columns if known not in ALIASES]
         if wrong:
-            raise ValueError(f"Found the columns {', '.join(wrong)}; expected some of {', '.join(ALIASES)}.")
+            raise ValueError(f"found the columns {', '.join(wrong)}; expected some of {', '.join(ALIASES)}.")
         numbers = [column for _, column in self.columns if isinstance(column, int)]
         if not self.header and (len(numbers) != len(self.columns) or min(numbers, default=-1) < 0):
             raise ValueError(
-                f"Found the columns {self.columns} of a file without a header; expected numbers counted from 0."
+                f"found the columns {self.columns} of a file without a header; expected numbers counted from 0."
             )
         if self.header and numbers:
-            raise ValueError(f"Found numbered columns {self.columns} of a file with a header; expected header names.")
+            raise ValueError(f"found numbered columns {self.columns} of a file with a header; expected header names.")
 
 
 COORDINATES_ONLY = MetadataFormat(needs_image=False)

@@ -176,7 +176,7 @@ def open_url(url: str) -> BinaryIO:
     files = Files(url, follow_links=True)
     names = files._placed[1]
     if names is None or len(names) != 1 or "*" in names[0]:
-        raise SourceError(f"Found no file {url}; expected one file. Check the path.")
+        raise SourceError(f"found no file {url}; expected one file. Check the path.")
     try:
         return files.open(names[0])
     except WholeFilesError:
@@ -231,7 +231,7 @@ def braces(pattern: str) -> list[str]:
         if counted:
             first, last = counted.groups()
             if int(last) - int(first) >= 1_000_000:
-                raise SourceError(f"Found the pattern {pattern}; expected fewer than a million names.")
+                raise SourceError(f"found the pattern {pattern}; expected fewer than a million names.")
             pieces.append([str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)])
         elif piece.startswith("{") and "," in piece:
             pieces.append(piece[1:-1].split(","))

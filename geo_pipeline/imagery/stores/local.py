@@ -29,7 +29,7 @@ class LocalStore:
         as one file whose name ends in a slash.
         """
         if not Path(self.base).is_dir():
-            raise SourceError(f"Found no folder {self.base}; expected a folder of photographs. Check the path.")
+            raise SourceError(f"found no folder {self.base}; expected a folder of photographs. Check the path.")
         base = Path(self.base).stat()
         waiting = [("", self.base, frozenset({(base.st_dev, base.st_ino)}))]
         while waiting:
@@ -55,7 +55,7 @@ class LocalStore:
             try:
                 status = (Path(self.base) / name).stat()
             except OSError as error:
-                raise SourceError(f"Found no file {name} in {self.base} ({error.strerror}). Check the path.") from error
+                raise SourceError(f"found no file {name} in {self.base} ({error.strerror}). Check the path.") from error
             found.append(FoundFile(name, status.st_size, _identity(status)))
         return found
 
@@ -90,7 +90,7 @@ class LocalStore:
                 yield from entries
         except OSError as error:
             raise SourceError(
-                f"Found the folder {folder}, which cannot be listed ({error.strerror}). Give the right to read it, or "
+                f"found the folder {folder}, which cannot be listed ({error.strerror}). Give the right to read it, or "
                 "take it out of the photographs' folder."
             ) from error
 

@@ -50,7 +50,7 @@ class RemoteStore:
         infos = tried(lambda: _listed(fs, base), self.url, SourceError)
         kept = {path: info for path, info in infos.items() if _is_plain(path, prefix)}
         if not kept:
-            raise SourceError(f"Found no file below {self.url}; expected photographs or containers. Check the address.")
+            raise SourceError(f"found no file below {self.url}; expected photographs or containers. Check the address.")
         unsized = [path for path, info in kept.items() if info.get("size") is None]
         kept |= zip(unsized, self._infos(fs, unsized), strict=True)
         for path, info in kept.items():

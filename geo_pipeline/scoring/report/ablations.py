@@ -71,7 +71,7 @@ ABLATIONS = (
         "Table VII",
         "Depth of the hierarchy",
         "Hierarchy levels",
-        "The same model, trained and asked with fewer partitions; a shallower hierarchy keeps the coarsest ones (our "
+        "The same model, trained and used with fewer partitions; a shallower hierarchy keeps the coarsest ones (our "
         "decision: the paper does not list them).",
         ((FULL, "7"), ("depth_5", "5"), ("depth_3", "3"), ("depth_1", "1")),
         reference=FULL,

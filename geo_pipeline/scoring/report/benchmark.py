@@ -1,6 +1,6 @@
 """The order and the words of the main report, as blocks that know nothing of Markdown or HTML.
 
-Holds what is said and when. Rows belong in `tables`, drawings in `figures`, spelling in `markdown` and
+Holds the words and when they stand. Rows belong in `tables`, drawings in `figures`, spelling in `markdown` and
 `html`; published rows, protocol and examples have modules of their own.
 """
 

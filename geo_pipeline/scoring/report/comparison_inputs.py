@@ -15,7 +15,7 @@ class ComparisonInputs:
     """The tables of the report on ablations and baselines.
 
     context: as in the main report. Its `methods` name GeoSURGE, the densest cell and every baseline that belongs in the
-    report, scored or not: what is named and not scored is told as missing. Variants of ablations need no line.
+    report, scored or not: what is named and not scored is reported as missing. Variants of ablations need no line.
     scores: the table of that name, methods and variants (`ablations`) one below the other.
     judged: the table of that name, every method and variant that has scores.
     published: rows of papers per benchmark; only those of published benchmarks are shown.

@@ -1,6 +1,6 @@
 """Writes the main report: `report.md`, a self-contained `index.html`, the figures, and a page of examples.
 
-Same inputs, same bytes, no time stamps. What goes in is described in `inputs`, what is said in `benchmark`;
+Same inputs, same bytes, no time stamps. What goes in is described in `inputs`, what is written in `benchmark`;
 `write_page` serves the other reports as well.
 """
 

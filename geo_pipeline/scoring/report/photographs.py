@@ -1,4 +1,4 @@
-"""Reads the census and the leakage table back into numbers that a report tells: sets, rejections, what sets share.
+"""Reads the census and the leakage table back into the numbers of a report: sets, rejections, what sets share.
 
 How they are counted belongs to `imagery.census`; formatting belongs in `tables`, words in `benchmark`.
 """

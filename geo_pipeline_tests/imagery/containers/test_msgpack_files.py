@@ -71,7 +71,7 @@ def test_wrong_shapes_are_told_and_the_next_record_is_read():
     found = entries(stream(record(1), [1, 2], 3, None, "text", {}, *odd, record(2)))
     assert [entry.problem for entry in found] == [None, *["wrong_shape"] * 5, None]
     run, no_image, no_id, number, listed = found[1:-1]
-    assert "Found list, int, NoneType without id and image" in run.detail
+    assert "found list, int, NoneType without id and image" in run.detail
     assert "the keys id; expected an image" in no_image.detail
     assert no_image.name == "no image"
     assert "the keys image; expected an id" in no_id.detail

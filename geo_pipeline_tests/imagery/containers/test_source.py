@@ -197,7 +197,7 @@ def test_a_container_with_an_exclamation_mark_is_read(tmp_path):
 
 
 def test_a_root_without_containers_and_a_compressed_one_are_clear_errors(tmp_path):
-    with pytest.raises(SourceError, match=r"Found no container .* expected files named \*\.tar"):
+    with pytest.raises(SourceError, match=r"found no container .* expected files named \*\.tar"):
         listed(ContainerSource(str(tmp_path), TarReader(), "tar"))
     (tmp_path / "x.tar").write_bytes(b"\x1f\x8b" + bytes(600))
     with pytest.raises(SourceError, match="compressed"):

@@ -165,8 +165,8 @@ def test_what_is_wrong_with_a_cell_is_passed_on():
     assert listing["problem"].to_pylist() == ["no_coordinate", None, "missing_file", "missing_file"]
     details = listing["detail"].to_pylist()
     assert details[:2] == ["LAT is empty", "LAT is 'n/a'"]
-    assert details[2] == "Found no photograph named (no id and no path). found 1 cells, expected 3"
-    assert details[3] == "Found no photograph named gone. LON is 'x'"
+    assert details[2] == "found no photograph named (no id and no path). found 1 cells, expected 3"
+    assert details[3] == "found no photograph named gone. LON is 'x'"
     assert np.isnan(listing["lat_deg"][1].as_py())
 
 

@@ -177,7 +177,7 @@ def test_files_of_another_kind_are_one_clear_error(tmp_path):
         read(tmp_path, b"\x1f\x8b\x08\x00", name="m.csv")
     with pytest.raises(SourceError, match=r"found a zip \(or a spreadsheet\) file"):
         read(tmp_path, b"PK\x03\x04", name="m.csv")
-    with pytest.raises(SourceError, match="Found no"):
+    with pytest.raises(SourceError, match="found no"):
         read_metadata(str(tmp_path / "absent.csv"))
     with pytest.raises(SourceError):
         read_metadata(str(tmp_path))
@@ -205,7 +205,7 @@ def test_a_layout_without_a_header_is_read_by_numbers(tmp_path):
     [((("place", "x"),), True), ((("lat_deg", 3),), True), ((("lat_deg", "LAT"),), False), ((("lat_deg", -1),), False)],
 )
 def test_a_layout_that_cannot_be_is_refused(columns, header):
-    with pytest.raises(ValueError, match="Found"):
+    with pytest.raises(ValueError, match="found"):
         MetadataFormat(columns, header=header)
 
 

@@ -147,9 +147,9 @@ def test_braces_count_and_list():
 
 
 def test_a_root_that_is_not_there_and_an_unknown_kind_of_address_are_clear_errors(tmp_path):
-    with pytest.raises(SourceError, match="Found no folder"):
+    with pytest.raises(SourceError, match="found no folder"):
         Files(str(tmp_path / "absent")).found()
-    with pytest.raises(SourceError, match="Found no file below"):
+    with pytest.raises(SourceError, match="found no file below"):
         Files("memory://absent/folder/").found()
     with pytest.raises(SourceError, match="Expected a path, s3://"):
         Files("gopher://host/folder/").found()

@@ -179,7 +179,7 @@ def test_photographs_of_a_web_server_are_asked_for_once(web, tmp_path):
 
 
 def test_what_is_not_in_the_store_is_said(s3):
-    with pytest.raises(SourceError, match="Found no file below s3://field/absent"):
+    with pytest.raises(SourceError, match="found no file below s3://field/absent"):
         open_source(f"{s3}/absent/")
     with pytest.raises(SourceError, match="No such file"):
         open_source("s3://no-such-bucket/folder/")

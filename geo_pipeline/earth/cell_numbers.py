@@ -1,6 +1,6 @@
-"""Arithmetic on 64-bit ids of S2 cells: their levels, parents, leaves and tokens.
+"""What follows from the 64-bit ids of S2 cells alone: levels, parents, the leaves inside, tokens.
 
-Nothing here knows a coordinate: ids from coordinates, and what a cell looks like on the Earth, belong to `cells`.
+Everything equals s2sphere's results bit for bit. Cells of coordinates and their geometry belong to `cells`.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def range_limits(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def cell_levels(ids: ArrayLike) -> np.ndarray:
     """Levels (N,) int32, 0 (a face of the cube) to 30 (a leaf of about 1 cm). Raises ValueError for an invalid id."""
-    cells = valid_ids(ids)
+    cells = valid(ids)
     return (MAX_LEVEL - np.bitwise_count(lowest_bits(cells) - _ONE).astype(np.int32) // 2).astype(np.int32)
 
 
@@ -34,7 +34,7 @@ def parent_ids(ids: ArrayLike, level: int) -> np.ndarray:
     """Ids (N,) uint64 of the ancestors at `level`, a cell being its own. Raises ValueError where `level` is finer."""
     if not 0 <= level <= MAX_LEVEL:
         raise ValueError(f"found level {level}; expected 0 to {MAX_LEVEL}; choose a level of S2")
-    cells = valid_ids(ids)
+    cells = valid(ids)
     lowest = np.uint64(1 << 2 * (MAX_LEVEL - level))
     if (lowest_bits(cells) > lowest).any():
         raise ValueError(
@@ -45,7 +45,7 @@ def parent_ids(ids: ArrayLike, level: int) -> np.ndarray:
 
 def tokens(ids: ArrayLike) -> list[str]:
     """S2 tokens: hexadecimal without the zeros at the end. They are text, also those that look like numbers."""
-    cells = valid_ids(ids)
+    cells = valid(ids)
     digits = np.frombuffer(cells.astype(">u8").tobytes().hex().encode(), dtype=f"S{_TOKEN_CHARACTERS}")
     result: list[str] = np.strings.rstrip(digits, b"0").astype(f"U{_TOKEN_CHARACTERS}").tolist()
     return result
@@ -71,10 +71,10 @@ def ids_from_tokens(token_texts: Sequence[str]) -> np.ndarray:
         )
     padded = np.strings.ljust(lower, _TOKEN_CHARACTERS, "0").astype(f"S{_TOKEN_CHARACTERS}")
     ids = np.frombuffer(bytes.fromhex(padded.tobytes().decode()), dtype=">u8").astype(np.uint64)
-    return valid_ids(ids)
+    return valid(ids)
 
 
-def valid_ids(ids: ArrayLike) -> np.ndarray:
+def valid(ids: ArrayLike) -> np.ndarray:
     """The ids as a flat uint64 array; ValueError where an id names no cell."""
     cells = np.ascontiguousarray(np.asarray(ids, np.uint64).reshape(-1))
     bad = ((cells >> np.uint64(61)) > 5) | ((lowest_bits(cells) & np.uint64(0x1555555555555555)) == 0)
