@@ -142,13 +142,13 @@ def test_what_is_asked_for_is_made_once(compared):
     assert {name for name, keys in executed.items() if not rest[name]} == set(), "what a plain run made is fresh"
     assert again == {}
     for variant in lineage.profile.ablations:
-        folder = home.place(checkpoint("geosurge_ablations", variant))
+        folder = home.location(checkpoint("geosurge_ablations", variant))
         assert (folder / "model.safetensors").is_file()
     answered = query(home, "select method, count(*) n from predictions group by 1").to_pylist()
     count = {row["method"]: row["n"] for row in answered}
     queries = query(home, "select count(*) n from images where set_name = 'photos'").to_pylist()[0]["n"]
     assert {count[name] for name in ("classifier", "depth_1", "fusion_0", "isns", "lknn_without_idea")} == {queries}
-    text = (home.place(lineage.assets["comparison_report"].outputs("all")[0]) / "report.md").read_text()
+    text = (home.location(lineage.assets["comparison_report"].outputs("all")[0]) / "report.md").read_text()
     for words in ("Table VI", "Table VII", "Table VIII", "Its idea", "ISNs", "Not run, so without a row"):
         assert words in text
 
@@ -213,7 +213,7 @@ def _listed(home):
 
 def test_the_report_says_what_it_is(finished):
     _, home, lineage, _ = finished
-    report = home.place(lineage.assets["benchmark_report"].outputs("all")[0])
+    report = home.location(lineage.assets["benchmark_report"].outputs("all")[0])
     text = (report / "report.md").read_text()
     assert "small" in text
     assert "drawn planets" in text
@@ -272,7 +272,7 @@ def test_a_photograph_that_cannot_be_read_is_named_and_stops_no_other(finished, 
 def test_the_job_rebenchmark_renews_scores_that_are_gone(finished):
     _, home, lineage, _ = finished
     definitions = code_location(lineage, home, InProcessCompute(lineage.profile.compute))
-    scores = home.place(table("scores", "photos"))
+    scores = home.location(table("scores", "photos"))
     before = scores.read_bytes()
     scores.unlink()
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:

@@ -125,7 +125,7 @@ def run_lineage(
         terminal.print("nothing to do: everything is up to date")
     print_results(terminal, home, lineage)
     if "comparison_report" in summary.executed:
-        terminal.print(f"comparison: {home.place(report('comparison_report')) / 'index.html'}", soft_wrap=True)
+        terminal.print(f"comparison: {home.location(report('comparison_report')) / 'index.html'}", soft_wrap=True)
 
 
 def print_results(terminal: Console, home: Home, lineage: Lineage) -> None:
@@ -149,4 +149,4 @@ def print_results(terminal: Console, home: Home, lineage: Lineage) -> None:
         terminal.print(shown)
     written = report("benchmark_report")
     if home.stored(written) is not None:
-        terminal.print(f"report: {home.place(written) / 'index.html'}", soft_wrap=True)
+        terminal.print(f"report: {home.location(written) / 'index.html'}", soft_wrap=True)

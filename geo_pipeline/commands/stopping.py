@@ -47,6 +47,7 @@ class StopsAtSignals:
             self._before = [(number, signal.signal(number, _interrupt)) for number in _SIGNALS]
             self._watcher = threading.Thread(target=self._watch, name="stops-at-signals", daemon=True)
             self._watcher.start()
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._without_interrupts
         return self
 
     def __exit__(
@@ -55,6 +56,7 @@ class StopsAtSignals:
         if not self._main:
             return
         self._ended.set()
+        sys.unraisablehook = self._unraisable
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before:
             signal.signal(number, handler)
@@ -62,6 +64,14 @@ class StopsAtSignals:
         self._watcher.join()  # it may not have read the last signal yet
         if self.received is not None:
             raise StoppedError(self.received) from None
+
+    def _without_interrupts(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Python prints and drops an interrupt that came while it collected garbage: it is no news, and the time runs.
+
+        Dagster's is no KeyboardInterrupt, but no Exception either.
+        """
+        if issubclass(unraisable.exc_type, Exception):
+            self._unraisable(unraisable)
 
     def _watch(self) -> None:
         """Note the first signal, and see to it that the process ends."""

@@ -5,11 +5,30 @@ compared with s2sphere once per installation (`kernel_check`); parents, levels a
 belong to `cell_numbers`, which cells make up a partition to `partition`.
 """
 
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geo_pipeline.earth.cell_numbers import MAX_LEVEL, parent_ids, valid
 from geo_pipeline.earth.parallel import in_threads
+
+if TYPE_CHECKING:
+    from geo_pipeline.earth.kernel_check import Kernels
+
+
+@functools.cache
+def kernels() -> "Kernels":
+    """The compiled kernels, after their comparison with s2sphere. Raises KernelMismatch."""
+    from geo_pipeline.earth import cell_kernels
+    from geo_pipeline.earth.kernel_check import Kernels, check_once
+
+    found = Kernels(cell_kernels.leaf_ids, cell_kernels.centres_deg, cell_kernels.corners_deg, cell_kernels.bounds_deg)
+    folder = getattr(getattr(found.leaf_ids, "stats", None), "cache_path", None)  # none where nothing can be written
+    check_once(found, None if folder is None else Path(folder))
+    return found
 
 
 def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> np.ndarray:
@@ -19,10 +38,9 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
     """
     lat, lon = np.broadcast_arrays(np.asarray(lat_deg, np.float64), np.asarray(lon_deg, np.float64))
     lat, lon = np.ascontiguousarray(lat.reshape(-1)), np.ascontiguousarray(lon.reshape(-1))
-    from geo_pipeline.earth.kernel_check import kernels
-
     leaves = np.empty(len(lat), np.uint64)
-    in_threads(len(lat), lambda start, stop: kernels().leaf_ids(lat, lon, leaves, start, stop))
+    leaf_ids = kernels().leaf_ids
+    in_threads(len(lat), lambda start, stop: leaf_ids(lat, lon, leaves, start, stop))
     bad = leaves == 0
     if bad.any():
         row = int(np.argmax(bad))
@@ -36,21 +54,19 @@ def cell_ids(lat_deg: ArrayLike, lon_deg: ArrayLike, level: int = MAX_LEVEL) -> 
 
 def cell_centres(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N,), of the cells' centres."""
-    from geo_pipeline.earth.kernel_check import kernels
-
     cells = valid(ids)
     centres_N2 = np.empty((len(cells), 2))
-    in_threads(len(cells), lambda start, stop: kernels().centres_deg(cells, centres_N2, start, stop))
+    centres_deg = kernels().centres_deg
+    in_threads(len(cells), lambda start, stop: centres_deg(cells, centres_N2, start, stop))
     return centres_N2[:, 0], centres_N2[:, 1]
 
 
 def cell_vertices(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(lat_deg, lon_deg), each (N, 4), of the cells' corners, counter-clockwise seen from outside."""
-    from geo_pipeline.earth.kernel_check import kernels
-
     cells = valid(ids)
     corners_N42 = np.empty((len(cells), 4, 2))
-    in_threads(len(cells), lambda start, stop: kernels().corners_deg(cells, corners_N42, start, stop))
+    corners_deg = kernels().corners_deg
+    in_threads(len(cells), lambda start, stop: corners_deg(cells, corners_N42, start, stop))
     return corners_N42[..., 0], corners_N42[..., 1]
 
 
@@ -60,9 +76,8 @@ def cell_bounds(ids: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     As S2 bounds cells, widened by a hair so that the cell surely lies inside. A cell across the date line has
     lon_min_deg > lon_max_deg; one that touches a pole has all longitudes, -180 to 180.
     """
-    from geo_pipeline.earth.kernel_check import kernels
-
     cells = valid(ids)
     bounds_N4 = np.empty((len(cells), 4))
-    in_threads(len(cells), lambda start, stop: kernels().bounds_deg(cells, bounds_N4, start, stop))
+    bounds_deg = kernels().bounds_deg
+    in_threads(len(cells), lambda start, stop: bounds_deg(cells, bounds_N4, start, stop))
     return bounds_N4[:, 0], bounds_N4[:, 1], bounds_N4[:, 2], bounds_N4[:, 3]

@@ -43,17 +43,6 @@ class Kernels:
     bounds_deg: _Angles
 
 
-@functools.cache
-def kernels() -> Kernels:
-    """The compiled kernels, after the comparison. Raises KernelMismatch."""
-    from geo_pipeline.earth import cell_kernels
-
-    found = Kernels(cell_kernels.leaf_ids, cell_kernels.centres_deg, cell_kernels.corners_deg, cell_kernels.bounds_deg)
-    folder = getattr(getattr(found.leaf_ids, "stats", None), "cache_path", None)  # none where nothing can be written
-    check_once(found, None if folder is None else Path(folder))
-    return found
-
-
 def check_once(found: Kernels, folder: Path | None) -> bool:
     """Compare unless a note in the folder says that it was done here; whether it was done now.
 
@@ -142,6 +131,6 @@ def _installation() -> str:
     digest = hashlib.blake2b(_words().encode(), digest_size=16)
     features = config.CPU_FEATURES
     digest.update((llvmlite.binding.get_host_cpu_features().flatten() if features is None else features).encode())
-    for name in ("cell_kernels.py", "cell_numbers.py", "cells.py", Path(__file__).name):
+    for name in ("cell_kernels.py", "cell_numbers.py", Path(__file__).name):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 Every table, manifest, checkpoint and report lies there with its fingerprint and content hash.
 
-Everything is written beside its place and renamed, so a reader sees a whole artifact or none. A table that comes out
+Everything is written beside and renamed, so a reader sees a whole artifact or none. A table that comes out
 as it was keeps its file; only its new fingerprint is noted beside it. Tables pass their contract on write and on read.
 What a disk or a hand has damaged counts as missing and is named in a warning, so the next run makes it again.
 The DuckDB file over the tables belongs to views.py, what has to be made belongs to lineage.py.
@@ -57,7 +57,7 @@ class Stored:
 
 
 class Home:
-    """The folder of one run. Safe to move: nothing inside it names its own place."""
+    """The folder of one run. Safe to move: nothing inside it names where it lies."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
@@ -78,7 +78,7 @@ class Home:
 
     # Places
 
-    def place(self, artifact: Artifact) -> Path:
+    def location(self, artifact: Artifact) -> Path:
         """Where an artifact lies."""
         if artifact.kind == "table":
             return self.root / "tables" / artifact.name / f"{artifact.key}.parquet"
@@ -87,7 +87,7 @@ class Home:
         folder = self.root / ("checkpoints" if artifact.kind == "checkpoint" else "reports") / artifact.name
         return folder if artifact.key == ALL else folder / artifact.key
 
-    def building_place(self, artifact: Artifact, fingerprint: str) -> Path:
+    def building_location(self, artifact: Artifact, fingerprint: str) -> Path:
         """The folder in which a checkpoint or report is being made; it survives a kill, so training resumes there."""
         name = artifact.name if artifact.key == ALL else f"{artifact.name}-{artifact.key}"
         return self.root / "building" / f"{name}-{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
@@ -100,22 +100,22 @@ class Home:
         A file is opened once, and a damaged one logged once.
         """
         if artifact not in self._markers:
-            place = self.place(artifact)
-            marker = str(place if artifact.kind in ("table", "manifest") else place / MARKER)
+            location = self.location(artifact)
+            marker = str(location if artifact.kind in ("table", "manifest") else location / MARKER)
             self._markers[artifact] = (marker, _confirmation(marker)) if artifact.kind == "table" else (marker,)
-        places = self._markers[artifact]
-        state = tuple(part for place in places for part in file_state(place))
+        locations = self._markers[artifact]
+        state = tuple(part for location in locations for part in file_state(location))
         known = self._known.get(artifact)
         if known is None or known[0] != state:
-            known = (state, self._read_stored(artifact, places[0]) if state[0] else None)
+            known = (state, self._read_stored(artifact, locations[0]) if state[0] else None)
             self._known[artifact] = known
         return known[1]
 
-    def _read_stored(self, artifact: Artifact, place: str) -> Stored | None:
+    def _read_stored(self, artifact: Artifact, location: str) -> Stored | None:
         self._damage.pop(artifact, None)
         try:
-            with _telling_damage(place):
-                return _read_marker(artifact, place, "look")
+            with _telling_damage(location):
+                return _read_marker(artifact, location, "look")
         except _DamagedFileError as error:
             self._damage[artifact] = str(error)
             LOG.warning("%s: it counts as missing, and the next run makes %s again", error, artifact.label())
@@ -126,9 +126,9 @@ class Home:
 
         Raises MissingArtifactError for what is not there or is not what was written.
         """
-        with self._reading(artifact) as place:
-            if artifact.kind != "table" or not integrity.is_sound(str(place)):
-                _read_marker(artifact, str(place), use)
+        with self._reading(artifact) as location:
+            if artifact.kind != "table" or not integrity.is_sound(str(location)):
+                _read_marker(artifact, str(location), use)
 
     def damage(self, artifact: Artifact) -> str | None:
         """Which file of an artifact cannot be read, and why; None when it is whole or not there at all."""
@@ -160,7 +160,7 @@ class Home:
                 raise MissingArtifactError(
                     f"found {artifact.label()} column {column.name} as {column.type}, expected "
                     f"{expected.field(column.name).type}; "
-                    f"delete {self.place(artifact).relative_to(self.root)} and run again"
+                    f"delete {self.location(artifact).relative_to(self.root)} and run again"
                 )
         return found
 
@@ -169,27 +169,27 @@ class Home:
 
         Where the home holds the very same rows already, the file stays untouched and the fingerprint is noted beside.
         """
-        place = self.place(table(name, key))
+        location = self.location(table(name, key))
         conformed = load(name).conform(data).combine_chunks()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with beside(place) as part:
+        location.parent.mkdir(parents=True, exist_ok=True)
+        with beside(location) as part:
             content, sha256 = _write_parquet(part, conformed, fingerprint)
-            confirmation = Path(_confirmation(str(place)))
+            confirmation = Path(_confirmation(str(location)))
             before = self.stored(table(name, key))
             if before is not None and before.content_hash == content and before.sealed:
                 if before.fingerprint != fingerprint:
                     write_whole(confirmation, f"{content} {fingerprint}")
             else:
                 integrity.stamp(str(part), sha256)
-                part.replace(place)
-                integrity.stamp(str(place), sha256)
+                part.replace(location)
+                integrity.stamp(str(location), sha256)
                 confirmation.unlink(missing_ok=True)
         return Stored(fingerprint, content, conformed.num_rows)
 
     def first_rows(self, artifact: Artifact, rows: int) -> pa.Table:
         """The first rows of a table as they lie in the home, for a preview; reads no more than it must."""
         self.verify(artifact, "part")
-        with self._reading(artifact) as place, pq.ParquetFile(place) as file:
+        with self._reading(artifact) as location, pq.ParquetFile(location) as file:
             batch = next(file.iter_batches(batch_size=rows), None)
             return pa.table(batch) if batch is not None else file.schema_arrow.empty_table()
 
@@ -211,16 +211,16 @@ class Home:
         """The shards that a manifest lists, with the content hash that each had."""
         artifact = manifest(name)
         self.opened(artifact)
-        with self._reading(artifact) as place:
-            return dict(json.loads(place.read_text())["shards"])
+        with self._reading(artifact) as location:
+            return dict(json.loads(location.read_text())["shards"])
 
     def write_manifest(self, name: str, shards: Mapping[str, str], fingerprint: str) -> Stored:
         """Write the list of shards with their content hashes."""
-        place = self.place(manifest(name))
+        location = self.location(manifest(name))
         content = _json_hash(dict(shards))
-        place.parent.mkdir(parents=True, exist_ok=True)
+        location.parent.mkdir(parents=True, exist_ok=True)
         known = {"fingerprint": fingerprint, "content_hash": content, "rows": len(shards), "shards": dict(shards)}
-        write_whole(place, json.dumps(known, indent=1))
+        write_whole(location, json.dumps(known, indent=1))
         return Stored(fingerprint, content, len(shards))
 
     # Folders: checkpoints and reports
@@ -230,11 +230,11 @@ class Home:
         artifact = checkpoint(name, key)
         self.opened(artifact)
         self.verify(artifact)
-        return self.place(artifact)
+        return self.location(artifact)
 
     def finished_building(self, artifact: Artifact, fingerprint: str) -> bool:
-        """Whether a folder was made to its end but not yet put in its place (a run killed in between)."""
-        marker = self.building_place(artifact, fingerprint) / MARKER
+        """Whether a folder was made to its end but not yet put where it belongs (a run killed in between)."""
+        marker = self.building_location(artifact, fingerprint) / MARKER
         try:
             with _telling_damage(str(marker)):
                 return marker.is_file() and _stored_folder(str(marker), "whole").fingerprint == fingerprint
@@ -242,8 +242,8 @@ class Home:
             return False
 
     def commit_folder(self, artifact: Artifact, fingerprint: str) -> Stored:
-        """Mark the built folder as whole and swap it into its place; the one that was there is removed."""
-        built, place = self.building_place(artifact, fingerprint), self.place(artifact)
+        """Mark the built folder as whole and swap it to where it belongs; the one that was there is removed."""
+        built, location = self.building_location(artifact, fingerprint), self.location(artifact)
         if not self.finished_building(artifact, fingerprint):
             shutil.rmtree(built / LAST, ignore_errors=True)
             for leftover in built.rglob(".*.part"):  # of a run that was killed while it wrote the marker
@@ -253,17 +253,17 @@ class Home:
             write_whole(built / MARKER, json.dumps({**known, "digest": _json_hash(known)}, indent=1))
             for name, sha256 in files.items():
                 integrity.stamp(str(built / name), sha256)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        retired = place.with_name(f".{place.name}.retired")
+        location.parent.mkdir(parents=True, exist_ok=True)
+        retired = location.with_name(f".{location.name}.retired")
         shutil.rmtree(retired, ignore_errors=True)
-        if place.exists():
-            place.rename(retired)
-        built.rename(place)
+        if location.exists():
+            location.rename(retired)
+        built.rename(location)
         shutil.rmtree(retired, ignore_errors=True)
         known_now = self.stored(artifact)
         if known_now is None:
             raise MissingArtifactError(
-                f"found no marker in {place.name} after writing it; is another run writing to this home?"
+                f"found no marker in {location.name} after writing it; is another run writing to this home?"
             )
         return known_now
 
@@ -273,25 +273,25 @@ class Home:
     def _read_parquet(self, artifact: Artifact, columns: Sequence[str] | None, ids: Sequence[str] | None) -> pa.Table:
         condition = None if ids is None else pc.field("image_id").isin(pa.array(list(ids), pa.string()))
         self.verify(artifact, "whole" if columns is None and ids is None else "part")
-        with self._reading(artifact) as place:
+        with self._reading(artifact) as location:
             return pq.read_table(
-                place, columns=None if columns is None else list(columns), filters=condition, partitioning=None
+                location, columns=None if columns is None else list(columns), filters=condition, partitioning=None
             )
 
     @contextmanager
     def _reading(self, artifact: Artifact) -> Iterator[Path]:
         """The file of an artifact, or its marker. Raises MissingArtifactError when it is not there or damaged."""
-        place = self.place(artifact)
+        location = self.location(artifact)
         if artifact.kind in ("checkpoint", "report"):
-            place /= MARKER
-        if not place.is_file():
+            location /= MARKER
+        if not location.is_file():
             what = f"{artifact.kind} " if artifact.kind == "checkpoint" else ""
             raise MissingArtifactError(
                 f"found no {what}{artifact.label()}, expected it in the home; materialize `{artifact.name}` first"
             )
         try:
-            with _telling_damage(str(place)):
-                yield place
+            with _telling_damage(str(location)):
+                yield location
         except _DamagedFileError as error:
             raise MissingArtifactError(
                 f"found that {error}, expected {artifact.label()} whole; materialize "
@@ -304,7 +304,7 @@ class _DamagedFileError(ValueError):
 
 
 @contextmanager
-def _telling_damage(place: str) -> Iterator[None]:
+def _telling_damage(location: str) -> Iterator[None]:
     """Turn what a reader says of a damaged file into _DamagedFileError.
 
     An error of the system (no permission, a disk that is gone) stays what it is: the file may be whole.
@@ -314,46 +314,46 @@ def _telling_damage(place: str) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowNotImplementedError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        damaged = error.place if isinstance(error, DamageError) else place
+        damaged = error.location if isinstance(error, DamageError) else location
         raise _DamagedFileError(f"{damaged} is damaged ({' '.join(str(error).split())})") from error
 
 
-def _confirmation(place: str) -> str:
+def _confirmation(location: str) -> str:
     """Where the later fingerprint of a table stands that came out as it was: beside it."""
-    folder, name = os.path.split(place)
+    folder, name = os.path.split(location)
     return f"{folder}/.{name}{CONFIRMED}"
 
 
-def _read_marker(artifact: Artifact, place: str, use: Use) -> Stored | None:
+def _read_marker(artifact: Artifact, location: str, use: Use) -> Stored | None:
     """What a file or marker says of itself, once its bytes are found to be what was written."""
     if artifact.kind == "table":
-        return _stored_table(artifact, place, use)
-    return _stored_manifest(place) if artifact.kind == "manifest" else _stored_folder(place, use)
+        return _stored_table(artifact, location, use)
+    return _stored_manifest(location) if artifact.kind == "manifest" else _stored_folder(location, use)
 
 
-def _stored_table(artifact: Artifact, place: str, use: Use) -> Stored | None:
-    footer = pq.read_metadata(place)
+def _stored_table(artifact: Artifact, location: str, use: Use) -> Stored | None:
+    footer = pq.read_metadata(location)
     known = footer.metadata or {}
     if b"fingerprint" not in known or b"content_hash" not in known:
         return None
     fingerprint, content = known[b"fingerprint"].decode(), known[b"content_hash"].decode()
     seal = known.get(SEAL.encode())
     if seal is not None:
-        integrity.check_table(place, seal.decode(), use)
+        integrity.check_table(location, seal.decode(), use)
     else:
-        integrity.check_rows(place, content, str(load(artifact.name).arrow_schema))
-    confirmation = Path(_confirmation(place))
+        integrity.check_rows(location, content, str(load(artifact.name).arrow_schema))
+    confirmation = Path(_confirmation(location))
     if confirmation.is_file():
         confirmed_content, _, later = confirmation.read_text(errors="replace").partition(" ")
         fingerprint = later if confirmed_content == content else fingerprint
     return Stored(fingerprint, content, footer.num_rows, seal is not None)
 
 
-def _stored_manifest(place: str) -> Stored:
-    known = json.loads(Path(place).read_text())
+def _stored_manifest(location: str) -> Stored:
+    known = json.loads(Path(location).read_text())
     found = Stored(known["fingerprint"], known["content_hash"], known["rows"])
     if (found.content_hash, found.rows) != (_json_hash(known["shards"]), len(known["shards"])):
-        raise DamageError(place, "its list is not what was written")
+        raise DamageError(location, "its list is not what was written")
     return found
 
 
@@ -376,10 +376,10 @@ def _json_hash(known: object) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _write_parquet(place: Path, rows: pa.Table, fingerprint: str) -> tuple[str, str]:
+def _write_parquet(location: Path, rows: pa.Table, fingerprint: str) -> tuple[str, str]:
     """Write a table and wait for the disk; return the hash of its rows and schema, and that of the whole file."""
     pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in rows.schema.types)
-    with place.open("wb") as handle:
+    with location.open("wb") as handle:
         sink = integrity.HashingSink(handle)
         with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
             writer.write_table(rows, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)

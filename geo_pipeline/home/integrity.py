@@ -37,9 +37,9 @@ Use = Literal["look", "part", "whole"]
 class DamageError(ValueError):
     """A file does not hold the bytes that were written."""
 
-    def __init__(self, place: str, problem: str) -> None:
+    def __init__(self, location: str, problem: str) -> None:
         super().__init__(problem)
-        self.place = place
+        self.location = location
 
 
 class HashingSink:
@@ -71,7 +71,7 @@ class HashingSink:
         return final.hexdigest()[:32]
 
     def seal(self) -> str:
-        """Write the SHA-256 of the whole file, taken with `UNSEALED` in its place, into the footer; return it."""
+        """Write the SHA-256 of the whole file, taken with `UNSEALED` in its location, into the footer; return it."""
         sha256 = self._hash.hexdigest()
         self._handle.flush()
         with open(self._handle.name, "rb") as file:  # noqa: PTH123 - the name may be a descriptor
@@ -81,27 +81,29 @@ class HashingSink:
         return sha256
 
 
-def check_table(place: str, sha256: str, use: Use) -> None:
+def check_table(location: str, sha256: str, use: Use) -> None:
     """Raise DamageError when a table does not have the SHA-256 of its seal.
 
     With its stamp it is believed by who only looks, and a large one by who reads a part.
     """
-    believed = stamped(place, sha256) and (use == "look" or (use == "part" and file_state(place)[1] > LARGE_BYTES))
+    believed = stamped(location, sha256) and (
+        use == "look" or (use == "part" and file_state(location)[1] > LARGE_BYTES)
+    )
     if not believed:
-        _check(place, lambda: _sealed_hash(place, sha256) == sha256, sha256)
+        _check(location, lambda: _sealed_hash(location, sha256) == sha256, sha256)
 
 
-def check_rows(place: str, content_hash: str, schema: str) -> None:
+def check_rows(location: str, content_hash: str, schema: str) -> None:
     """Raise DamageError when the rows of a table without a seal are not what was written; `schema` is its text."""
-    _check(place, lambda: _rows_hash(place, schema) == content_hash, None)
+    _check(location, lambda: _rows_hash(location, schema) == content_hash, None)
 
 
-def check_file(place: str, sha256: str, use: Use) -> None:
+def check_file(location: str, sha256: str, use: Use) -> None:
     """Raise DamageError when a file is gone or has another SHA-256; with its stamp, who only looks believes it."""
-    if file_state(place) == _NO_FILE:
-        raise DamageError(place, "the file is gone")
-    if use != "look" or not stamped(place, sha256):
-        _check(place, lambda: file_sha256(Path(place)) == sha256, sha256)
+    if file_state(location) == _NO_FILE:
+        raise DamageError(location, "the file is gone")
+    if use != "look" or not stamped(location, sha256):
+        _check(location, lambda: file_sha256(Path(location)) == sha256, sha256)
 
 
 def check_folder(folder: Path, marker: str, content_hash: str, without: Iterable[Set[str]]) -> None:
@@ -109,9 +111,9 @@ def check_folder(folder: Path, marker: str, content_hash: str, without: Iterable
     _check(marker, lambda: any(folder_content(folder, each)[0] == content_hash for each in without), None)
 
 
-def is_sound(place: str) -> bool:
+def is_sound(location: str) -> bool:
     """Whether this process has hashed the file as it lies there now."""
-    return place in _SOUND and _SOUND[place] == file_state(place)
+    return location in _SOUND and _SOUND[location] == file_state(location)
 
 
 def forget() -> None:
@@ -119,33 +121,33 @@ def forget() -> None:
     _SOUND.clear()
 
 
-def stamp(place: str, sha256: str) -> None:
+def stamp(location: str, sha256: str) -> None:
     """Put a file's hash into the microseconds of its time, where the file can be written to."""
-    status = os.stat(place)  # noqa: PTH116
+    status = os.stat(location)  # noqa: PTH116
     time_ns = status.st_mtime_ns // _SECOND_NS * _SECOND_NS + _microseconds(sha256) * _MICROSECOND_NS
     with contextlib.suppress(OSError):  # a home that may only be read: then it is hashed once per process
-        os.utime(place, ns=(status.st_atime_ns, time_ns))
-    _SOUND[place] = file_state(place)
+        os.utime(location, ns=(status.st_atime_ns, time_ns))
+    _SOUND[location] = file_state(location)
 
 
-def unstamp(place: str, sha256: str) -> None:
+def unstamp(location: str, sha256: str) -> None:
     """Take the stamp from a file that was found damaged, so that every later run sees that it is."""
-    _SOUND.pop(place, None)
-    if stamped(place, sha256):
-        status = os.stat(place)  # noqa: PTH116
+    _SOUND.pop(location, None)
+    if stamped(location, sha256):
+        status = os.stat(location)  # noqa: PTH116
         with contextlib.suppress(OSError):
-            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns - _SECOND_NS // 2))
+            os.utime(location, ns=(status.st_atime_ns, status.st_mtime_ns - _SECOND_NS // 2))
 
 
-def stamped(place: str, sha256: str) -> bool:
+def stamped(location: str, sha256: str) -> bool:
     """Whether a file's time carries this hash."""
-    return file_state(place)[0] // _MICROSECOND_NS % 1_000_000 == _microseconds(sha256)
+    return file_state(location)[0] // _MICROSECOND_NS % 1_000_000 == _microseconds(sha256)
 
 
-def file_state(place: str) -> tuple[int, ...]:
+def file_state(location: str) -> tuple[int, ...]:
     """What changes when a file is replaced (time in nanoseconds, size, inode); zeros when there is none."""
     try:
-        status = os.stat(place)  # noqa: PTH116 - asked tens of thousands of times; a Path costs more than the answer
+        status = os.stat(location)  # noqa: PTH116 - asked tens of thousands of times; a Path costs more than the answer
     except (FileNotFoundError, NotADirectoryError):
         return _NO_FILE
     return (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -179,23 +181,23 @@ def file_sha256(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def _check(place: str, holds: Callable[[], bool], sha256: str | None) -> None:
-    state = file_state(place)
-    if is_sound(place):
+def _check(location: str, holds: Callable[[], bool], sha256: str | None) -> None:
+    state = file_state(location)
+    if is_sound(location):
         return
     if not holds():
         if sha256 is not None:
-            unstamp(place, sha256)
-        raise DamageError(place, "its content is not what was written")
+            unstamp(location, sha256)
+        raise DamageError(location, "its content is not what was written")
     if sha256 is None:
-        _SOUND[place] = state
-    elif file_state(place) == state:  # else somebody has just replaced it
-        stamp(place, sha256)
+        _SOUND[location] = state
+    elif file_state(location) == state:  # else somebody has just replaced it
+        stamp(location, sha256)
 
 
-def _sealed_hash(place: str, sha256: str) -> str:
+def _sealed_hash(location: str, sha256: str) -> str:
     """SHA-256 of a table's file as it was before its seal was written."""
-    with open(place, "rb") as file:  # noqa: PTH123 - a text, as everywhere here
+    with open(location, "rb") as file:  # noqa: PTH123 - a text, as everywhere here
         offset = _seal_offset(file, sha256)
         hasher = hashlib.sha256()
         file.seek(0)
@@ -219,8 +221,8 @@ def _seal_offset(file: BinaryIO, value: str) -> int:
     return start + found
 
 
-def _rows_hash(place: str, schema: str) -> str:
-    with open(place, "rb") as file:  # noqa: PTH123
+def _rows_hash(location: str, schema: str) -> str:
+    with open(location, "rb") as file:  # noqa: PTH123
         size = file.seek(-_TAIL_BYTES, os.SEEK_END)
         rows_bytes = size - int.from_bytes(file.read(4), "little")
         file.seek(0)

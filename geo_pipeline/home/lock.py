@@ -79,9 +79,9 @@ def _counted(root: Path) -> Iterator[None]:
         _HELD[root] -= 1
 
 
-def _open(place: Path, shared: bool) -> tuple[int, bool]:
+def _open(location: Path, shared: bool) -> tuple[int, bool]:
     """The lock file, and whether the file system locks it. Raises HomeLockedError when another process has it."""
-    descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(location, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
@@ -90,31 +90,31 @@ def _open(place: Path, shared: bool) -> tuple[int, bool]:
         holder = _holder(_read(descriptor))
         os.close(descriptor)
         if error.errno in _BUSY:
-            raise HomeLockedError(_refusal(place, holder)) from None
+            raise HomeLockedError(_refusal(location, holder)) from None
         raise
     return descriptor, True
 
 
-def _refuse_or_take_over(place: Path, descriptor: int, say: Callable[[str], None], locked: bool) -> None:
+def _refuse_or_take_over(location: Path, descriptor: int, say: Callable[[str], None], locked: bool) -> None:
     left = _holder(_read(descriptor))
     if left is None or left.process == Process.this():
         return
     state = left.process.state()
     if state == "unknown":
         raise HomeLockedError(
-            f"found {place.parent} held by {left.label()}, and from {Process.this().host} it cannot be seen whether "
-            f"that process still runs; wait until it has ended, or, when it is gone, delete {place} and run again"
+            f"found {location.parent} held by {left.label()}, and from {Process.this().host} it cannot be seen whether "
+            f"that process still runs; wait until it has ended, or, when it is gone, delete {location} and run again"
         )
     if state == "runs" and not locked:  # without the system's lock, who is noted has it as long as its process runs
-        raise HomeLockedError(_refusal(place, left))
+        raise HomeLockedError(_refusal(location, left))
     if state == "gone":
         say(f"{left.label()} did not come to its end; this run goes on from the shards it finished")
 
 
-def _refusal(place: Path, holder: Holder | None) -> str:
+def _refusal(location: Path, holder: Holder | None) -> str:
     who = "another process" if holder is None else holder.label()
     how = "wait for it" if holder is None else f"wait for it, or end it (kill {holder.process.pid})"
-    return f"found {place.parent} in use by {who}, expected one run at a time in a home; {how}, then run again"
+    return f"found {location.parent} in use by {who}, expected one run at a time in a home; {how}, then run again"
 
 
 def _note(descriptor: int) -> str:

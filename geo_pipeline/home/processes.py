@@ -80,9 +80,9 @@ def started_s(pid: int) -> float | None:
     return float(boot.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK") if ticks and boot else None
 
 
-def _lines(place: Path) -> list[str]:
+def _lines(location: Path) -> list[str]:
     try:
-        return place.read_text().splitlines()
+        return location.read_text().splitlines()
     except OSError:
         return []
 

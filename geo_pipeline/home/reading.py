@@ -33,7 +33,7 @@ class HomeReads(Generic[ProfileT]):
         """The file of one key of a table, for a loop that reads it itself."""
         artifact = table(name, key)
         self.home.opened(artifact)
-        file = self.home.place(artifact)
+        file = self.home.location(artifact)
         if not file.is_file():
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 @contextmanager
-def beside(place: Path) -> Iterator[Path]:
+def beside(location: Path) -> Iterator[Path]:
     """A name beside a file, under which it is written before it is renamed; nothing is left of it after an error."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    part = location.with_name(f".{location.name}.{os.getpid()}.part")
     try:
         yield part
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_whole(place: Path, text: str) -> None:
+def write_whole(location: Path, text: str) -> None:
     """Write a file of text in one step, as readers see it."""
-    with beside(place) as part:
+    with beside(location) as part:
         part.write_text(text, encoding="utf-8")
-        part.replace(place)
+        part.replace(location)

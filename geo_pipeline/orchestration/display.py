@@ -49,7 +49,7 @@ def event_metadata(
     preview = _preview(asset, home, key)
     if preview:
         metadata["preview"] = dg.MetadataValue.md(preview)
-    file = home.place(main)
+    file = home.location(main)
     metadata["path"] = dg.MetadataValue.path(str(file.relative_to(home.root)))
     for kind, label, page in PAGES:
         if main.kind == kind and (file / page).is_file():

@@ -26,7 +26,7 @@ INDEX = "index"
 
 def observed(home: Home) -> dict[str, Stored]:
     """The data version of each shard as it was last seen; nothing where nobody has looked yet."""
-    file = home.place(manifest(PHOTOGRAPHS))
+    file = home.location(manifest(PHOTOGRAPHS))
     if home.stored(manifest(PHOTOGRAPHS)) is None:
         return {}
     versions: Mapping[str, str] = json.loads(file.read_text())["shards"]

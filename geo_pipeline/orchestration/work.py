@@ -72,7 +72,7 @@ class Work(HomeReads[Profile]):
 
     def folder(self, key: str = ALL) -> Path:
         """The folder in which the checkpoint or report of a key is built; it survives a kill."""
-        folder = self.home.building_place(self.asset.outputs(key)[0], self._fingerprints[key])
+        folder = self.home.building_location(self.asset.outputs(key)[0], self._fingerprints[key])
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

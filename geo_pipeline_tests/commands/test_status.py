@@ -76,7 +76,7 @@ def test_the_status_follows_a_home_through_its_life(small):
     assert "1 stale of 4" in text
     assert "3 of 4 assets are not up to date" in text
 
-    small.home.place(build(small.world).assets["doubles"].outputs("c")[0]).unlink()
+    small.home.location(build(small.world).assets["doubles"].outputs("c")[0]).unlink()
     assert counts(states(small)["doubles"]) == (2, 1, 1)
     assert states(small, None)["total"].last is None
     plain = to_json(sample(0), small.home, list(made.values()))
@@ -160,9 +160,9 @@ def test_what_is_damaged_is_said_and_made_again_alone(small, caplog):
     small.world.made.clear()
     whole = small.files()
     lineage = build(small.world)
-    cut = small.home.place(lineage.assets["doubles"].outputs("b")[0])
-    empty = small.home.place(lineage.assets["features"].outputs("c")[0])
-    listing = small.home.place(lineage.assets["features_manifest"].outputs("all")[0])
+    cut = small.home.location(lineage.assets["doubles"].outputs("b")[0])
+    empty = small.home.location(lineage.assets["features"].outputs("c")[0])
+    listing = small.home.location(lineage.assets["features_manifest"].outputs("all")[0])
     text = listing.read_text()
     cut.write_bytes(cut.read_bytes()[:300])
     empty.write_bytes(b"")

@@ -68,3 +68,24 @@ def test_work_that_raises_something_else_at_a_signal_was_stopped_all_the_same(nu
 def test_without_a_signal_an_error_stays_what_it_is():
     with pytest.raises(ValueError, match="another"), StopsAtSignals():
         raise ValueError("another")
+
+
+LOSES = """
+import os, signal, time
+from geo_pipeline.commands.stopping import StopsAtSignals
+
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+with StopsAtSignals(grace_s=0.5):
+    Lost()
+    while True:
+        time.sleep(0.05)
+"""
+
+
+def test_an_interrupt_that_python_dropped_while_it_collected_garbage_ends_the_work_all_the_same():
+    done = subprocess.run([sys.executable, "-c", LOSES], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (128 + signal.SIGTERM, STOPPED)

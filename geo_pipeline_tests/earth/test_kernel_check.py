@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geo_pipeline.earth.kernel_check import KernelMismatch, check_once, differences, kernels
+from geo_pipeline.earth.cells import kernels
+from geo_pipeline.earth.kernel_check import KernelMismatch, check_once, differences
 
 
 def _one_bit_off(lat_deg, lon_deg, ids, start, stop):

@@ -29,7 +29,7 @@ def stored(root):
     maps = [{"image_id": "a", "class_map_png": b"\x89PNG\r\n\x1a\n" + b"0" * 80, "width": 4, "height": 3}]
     home.write_table("segmentations", "reference-000", load("segmentations").table(**_columns(maps)), FINGERPRINT)
     home.write_manifest("image_manifest", {"images/reference-000": "0" * 32}, FINGERPRINT)
-    built = home.building_place(checkpoint("c"), FINGERPRINT)
+    built = home.building_location(checkpoint("c"), FINGERPRINT)
     (built / "tensorboard").mkdir(parents=True)
     (built / "card.json").write_text("{}")
     (built / "curves.html").write_text("a page is no content")
@@ -39,8 +39,8 @@ def stored(root):
 
 def found(home):
     """For each stored file: the digest of its bytes, and what can be said of it whatever wrote Parquet."""
-    files = [home.place(table(name, "reference-000")) for name in ("features", "segmentations")]
-    files += [home.place(manifest("image_manifest")), home.place(checkpoint("c")) / "fingerprint.json"]
+    files = [home.location(table(name, "reference-000")) for name in ("features", "segmentations")]
+    files += [home.location(manifest("image_manifest")), home.location(checkpoint("c")) / "fingerprint.json"]
     return {
         str(file.relative_to(home.root)): {
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),

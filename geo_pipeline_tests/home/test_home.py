@@ -52,7 +52,7 @@ def test_a_table_that_breaks_its_contract_leaves_what_was_there(home):
 def test_a_checkpoint_has_one_folder_per_key(home):
     for key in ("deep", "flat"):
         artifact = checkpoint("variants", key)
-        built = home.building_place(artifact, "same")  # variants of one asset may have one fingerprint
+        built = home.building_location(artifact, "same")  # variants of one asset may have one fingerprint
         built.mkdir(parents=True)
         (built / "weights").write_text(key)
         home.commit_folder(artifact, "same")
@@ -140,7 +140,7 @@ def test_a_file_that_only_sounds_like_a_log_counts(home, tmp_path):
 
 
 def build_checkpoint(home, text, fingerprint):
-    place = home.building_place(checkpoint("net"), fingerprint)
+    place = home.building_location(checkpoint("net"), fingerprint)
     (place / "last").mkdir(parents=True)
     (place / "last" / "state").write_text("resume")
     (place / "weights").write_text(text)
@@ -190,7 +190,7 @@ def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
 def test_a_damaged_table_counts_as_missing_and_is_named(home, caplog, damage):
     artifact = table("features", "a")
     home.write_table("features", "a", features(1.0, 2.0), "f")
-    place = home.place(artifact)
+    place = home.location(artifact)
     whole = place.read_bytes()
     place.write_bytes(damage(whole))
     with caplog.at_level(logging.WARNING):
@@ -216,7 +216,7 @@ def test_a_damaged_table_counts_as_missing_and_is_named(home, caplog, damage):
 
 def test_damaged_rows_under_a_whole_footer_are_an_error_that_names_the_file(home):
     home.write_table("features", "a", features(*(number % 100 for number in range(500))), "f")
-    place = home.place(table("features", "a"))
+    place = home.location(table("features", "a"))
     data = place.read_bytes()
     place.write_bytes(data[:4] + bytes(600) + data[604:])
     with pytest.raises(MissingArtifactError, match=r"a\.parquet is damaged.*materialize"):
@@ -226,7 +226,7 @@ def test_damaged_rows_under_a_whole_footer_are_an_error_that_names_the_file(home
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"fingerprint": "f"}', '{"shards": 3}', "\ufffd\0"])
 def test_a_damaged_manifest_counts_as_missing_and_is_named(home, caplog, text):
     home.write_manifest("listing", {"features/a": "x"}, "f")
-    place = home.place(manifest("listing"))
+    place = home.location(manifest("listing"))
     place.write_text(text)
     assert home.stored(manifest("listing")) is None
     assert f"{place} is damaged" in caplog.text
@@ -260,7 +260,7 @@ def test_a_damaged_note_is_not_believed(home):
 
 
 def test_an_error_of_the_system_is_no_damage(home):
-    home.place(manifest("listing")).mkdir(parents=True)
+    home.location(manifest("listing")).mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
         home.stored(manifest("listing"))
 
@@ -302,7 +302,7 @@ def test_a_write_that_fails_leaves_nothing_behind(home):
     from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
     home.write_table("features", "a", features(1.0), "f")
-    before, limits = home.place(table("features", "a")).read_bytes(), getrlimit(RLIMIT_FSIZE)
+    before, limits = home.location(table("features", "a")).read_bytes(), getrlimit(RLIMIT_FSIZE)
     setrlimit(RLIMIT_FSIZE, (600, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
@@ -310,7 +310,7 @@ def test_a_write_that_fails_leaves_nothing_behind(home):
     finally:
         setrlimit(RLIMIT_FSIZE, limits)
     assert [path.name for path in (home.root / "tables/features").iterdir()] == ["a.parquet"]
-    assert home.place(table("features", "a")).read_bytes() == before
+    assert home.location(table("features", "a")).read_bytes() == before
 
 
 def test_nothing_in_a_home_names_its_place(home):

@@ -39,7 +39,7 @@ def flip(place, position, quietly=False):
 
 def test_a_flip_of_any_byte_of_a_table_is_found(home):
     home.write_table("features", "a", features(*range(20)), "f")
-    place = home.place(FEATURES)
+    place = home.location(FEATURES)
     whole = place.read_bytes()
     chance = random.Random(1)
     for position in [0, len(whole) - 1, *(chance.randrange(len(whole)) for _ in range(60))]:
@@ -53,7 +53,7 @@ def test_a_flip_of_any_byte_of_a_table_is_found(home):
 
 def test_a_bit_that_the_disk_lost_is_found_at_the_first_use_and_made_again_afterwards(home):
     home.write_table("features", "a", features(1.0, 2.0), "f")
-    place = home.place(FEATURES)
+    place = home.location(FEATURES)
     flip(place, 60, quietly=True)
     assert home.stored(FEATURES) is not None, "its time is as it was, so it is not read to know that it is there"
     for read in (
@@ -71,14 +71,14 @@ def test_a_table_that_nobody_touched_is_not_read_to_know_that_it_is_there(home):
     home.write_table("features", "a", features(1.0, 2.0), "f")
     integrity.forget()
     assert Home(home.root).stored(FEATURES) is not None
-    assert not integrity.is_sound(str(home.place(FEATURES))), "only its footer was read"
+    assert not integrity.is_sound(str(home.location(FEATURES))), "only its footer was read"
 
 
 def test_a_copy_with_other_times_is_read_once_and_carries_its_stamp_then(home, tmp_path):
     home.write_table("features", "a", features(1.0, 2.0), "f")
     copied = Home(tmp_path / "copied")
     shutil.copytree(home.root, copied.root, copy_function=shutil.copyfile)
-    place = str(copied.place(FEATURES))
+    place = str(copied.location(FEATURES))
     assert copied.stored(FEATURES) == home.stored(FEATURES)
     assert integrity.is_sound(place)
     state = integrity.file_state(place)
@@ -94,14 +94,14 @@ def test_a_part_of_a_large_table_is_read_without_the_rest(home, monkeypatch, lar
     home.write_table("features", "a", features(1.0, 2.0), "f")
     integrity.forget()
     home.read_table("features", "a", ["image_id"])
-    assert integrity.is_sound(str(home.place(FEATURES))) == bool(large_bytes)
+    assert integrity.is_sound(str(home.location(FEATURES))) == bool(large_bytes)
     home.read_table("features", "a")
-    assert integrity.is_sound(str(home.place(FEATURES)))
+    assert integrity.is_sound(str(home.location(FEATURES)))
 
 
 def test_a_table_of_an_earlier_version_is_compared_by_its_rows_and_sealed_when_it_comes_out_again(home):
     home.write_table("features", "a", features(1.0, 2.0), "f")
-    place = home.place(FEATURES)
+    place = home.location(FEATURES)
     write_as_before(place, features(1.0, 2.0), "f")
     assert (
         Home(home.root).stored(FEATURES).content_hash
@@ -151,7 +151,7 @@ def test_a_flip_of_any_byte_of_a_marker_or_manifest_is_found_or_makes_it_stale(h
     home.commit_folder(checkpoint("net"), "f" * 32)
     home.write_manifest("listing", {"features/a": "x" * 32}, "g" * 32)
     for artifact in (checkpoint("net"), manifest("listing")):
-        place = home.place(artifact)
+        place = home.location(artifact)
         place = place / "fingerprint.json" if artifact.kind == "checkpoint" else place
         whole, good = place.read_bytes(), home.stored(artifact)
         for position in range(len(whole)):
@@ -166,7 +166,7 @@ def test_a_checkpoint_of_an_earlier_version_is_compared_as_a_whole_with_its_page
         place = build_checkpoint(home, "one", "f" * 32)
         (place / "curves.html").write_text("a page")
         home.commit_folder(checkpoint("net"), "f" * 32)
-        folder = home.place(checkpoint("net"))
+        folder = home.location(checkpoint("net"))
         content, files = integrity.folder_content(folder, {"fingerprint.json", "tensorboard", *without})
         marker = f'{{"fingerprint": "{"f" * 32}", "content_hash": "{content}", "rows": {len(files)}}}'
         (folder / "fingerprint.json").write_text(marker)
@@ -189,7 +189,7 @@ def test_a_page_is_no_content_of_a_checkpoint(home):
 def test_sql_refuses_to_answer_from_a_damaged_table(home):
     home.write_table("features", "a", features(1.0, 2.0), "f")
     refresh_views(home)
-    flip(home.place(FEATURES), 60, quietly=True)
+    flip(home.location(FEATURES), 60, quietly=True)
     assert query(home, "select 1 one").to_pylist() == [{"one": 1}]
     with pytest.raises(MissingArtifactError, match=r"a\.parquet is damaged"):
         query(home, "select count(*) from features")

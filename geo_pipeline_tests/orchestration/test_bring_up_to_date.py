@@ -89,7 +89,7 @@ def test_a_stale_input_is_refused_by_name_and_never_used(small):
     lineage = build(small.world)
     with pytest.raises(StaleInputError, match=r"doubles reads.*features \[b\] is stale.*materialize features first"):
         Freshness(lineage, small.home).refuse_stale(lineage.assets["doubles"], ["a", "b"])
-    small.home.place(lineage.assets["features"].outputs("a")[0]).unlink()
+    small.home.location(lineage.assets["features"].outputs("a")[0]).unlink()
     with pytest.raises(StaleInputError, match=r"features \[a\] is missing"):
         small.bring_up("doubles")
 
@@ -108,7 +108,7 @@ def test_rows_that_break_the_contract_stop_the_run_and_are_not_written(small):
     small.world.numbers["d"] = [1.0, float("nan")]
     with pytest.raises(ContractError, match="features"):
         small.bring_up()
-    assert not small.home.place(build(small.world).assets["features"].outputs("d")[0]).exists()
+    assert not small.home.location(build(small.world).assets["features"].outputs("d")[0]).exists()
 
 
 @pytest.mark.parametrize(

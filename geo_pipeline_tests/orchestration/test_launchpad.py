@@ -62,7 +62,7 @@ def test_from_the_shell_fresh_shards_log_nothing_and_no_row_is_read(finished):
 
 
 def test_the_stale_shard_of_a_range_alone_is_read_and_made(finished):
-    finished.home.place(finished.definitions()[1].assets["doubles"].outputs("b")[0]).unlink()
+    finished.home.location(finished.definitions()[1].assets["doubles"].outputs("b")[0]).unlink()
     assert finished.launch("doubles", SHARDS)
     assert finished.world.made == [("doubles", "b")]
     assert len(finished.events("doubles")) == 8

@@ -88,5 +88,5 @@ def test_the_number_of_photographs_is_that_of_all_shards_once_all_are_there(line
     home.write_table("catalogue", "planet_mixed-001", load("catalogue").empty(), "g")
     with pytest.raises(CheckFailedError, match=r"planet_mixed: found 3 photographs, expected 5 by the benchmark's"):
         refuse_failed(lineage, catalogue, home)
-    home.place(catalogue.outputs("planet_mixed-001")[0]).unlink()
+    home.location(catalogue.outputs("planet_mixed-001")[0]).unlink()
     refuse_failed(lineage, catalogue, home)

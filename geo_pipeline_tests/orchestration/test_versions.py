@@ -59,6 +59,7 @@ def test_no_edit_that_decides_no_byte_of_geosurge_retrains_it(root, edit):
     [
         ("earth/coordinates.py", {"catalogue", "geocells"}, {"images", "census", "image_manifest"}),
         ("earth/distance.py", {"georouting_table", "benchmark_scores"}, {"images", "segmentations", "geocells"}),
+        ("earth/regions.py", {"benchmark_report"}, set(ASSETS) - {"benchmark_report"}),
         ("methods/joining.py", {"retrieval_predictions", "features"}, {"geosurge_checkpoint", "images"}),
         ("routing/prompt.py", {"generation_predictions", "router_checkpoint"}, {"geosurge_checkpoint", "images"}),
         ("sample_world/scene.py", {"catalogue", "images"}, {"segmentations", "geocells", "geosurge_checkpoint"}),

@@ -7,13 +7,16 @@ in `scoring.judged` and `scoring.scores`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from geo_pipeline.scoring.cell_hits import CellHits
 from geo_pipeline.scoring.examples import Example
 from geo_pipeline.scoring.published import PublishedRow
 from geo_pipeline.scoring.report.context import ReportContext
+
+if TYPE_CHECKING:
+    from geo_pipeline.scoring.cell_hits import CellHits
 
 
 class ReportError(ValueError):
@@ -46,7 +49,7 @@ class ReportInputs:
     training_curves: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     published: Mapping[str, tuple[PublishedRow, ...]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
-    cell_hits: Mapping[tuple[str, str], CellHits] = field(default_factory=dict)
+    cell_hits: Mapping[tuple[str, str], "CellHits"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
