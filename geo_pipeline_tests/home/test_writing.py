@@ -14,9 +14,14 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
 def test_an_error_leaves_the_earlier_file_and_no_part(tmp_path):
     place = tmp_path / "note.json"
     write_whole(place, "first")
-    with pytest.raises(OSError, match="disk full"), beside(place) as part:
-        part.write_text("half of the lat")
-        raise OSError("disk full")
+
+    def cut_short():
+        with beside(place) as part:
+            part.write_text("half of the lat")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        cut_short()
     assert place.read_text() == "first"
     assert list(tmp_path.iterdir()) == [place]
 
