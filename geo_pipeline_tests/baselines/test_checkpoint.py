@@ -130,7 +130,7 @@ def test_a_checkpoint_that_is_not_wholly_written_is_none(checkpoint_of, tmp_path
 
 def test_cells_are_asked_for_where_there_are_none(world):
     config = tiny_baselines.config(world.clip, "planet_net")
-    with pytest.raises(NoCellsError, match="planet_net is built on geocells and got none"):
+    with pytest.raises(NoCellsError, match="found no geocells for the baseline planet_net"):
         checkpoint.build(config, None, load_tower(config.vision))
     assert np.isfinite(
         checkpoint.build(tiny_baselines.config(world.clip, "lknn"), None, load_tower(config.vision)).mean_D.numpy()

@@ -39,7 +39,7 @@ def test_a_home_remembers_every_choice(tmp_path):
     text = (tmp_path / "profile.json").read_text()
     assert set(json.loads(text)) == {"profile", "seed", "digest"}
     (tmp_path / "profile.json").write_text(text.replace('"seed": 1', '"seed": 2'))
-    with pytest.raises(ProfileError, match=r"profile\.json damaged .*not what was written.*delete it"):
+    with pytest.raises(ProfileError, match=r"profile\.json damaged .*other content than was written.*delete it"):
         remembered_choices(tmp_path)
     (tmp_path / "profile.json").write_text('{"profile": "sample", "seed": 3}')  # as earlier versions wrote it
     assert remembered_choices(tmp_path) == Choices("sample", 3)
