@@ -53,20 +53,16 @@ class Watch(Progress):
 
     def asset_begins(self, asset, keys):
         self.home.at_work = asset.name
-        self.home.running.begin(asset.name)
 
 
 def bring_up(lineage, home, selection=None, progress=None):
     """One run in process, with the home's own Dagster; what it executed."""
+    if progress is not None:
+        lineage = home.running.watched(lineage)
     definitions = code_location(lineage, home, InProcessCompute(lineage.profile.compute))
     what = wanted(definitions, lineage, selection)
     with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        if progress is not None:
-            home.running.start()
-        try:
-            return bring_up_to_date(definitions, lineage, home, instance, what, progress).executed
-        finally:
-            home.running.stop()
+        return bring_up_to_date(definitions, lineage, home, instance, what, progress).executed
 
 
 def degrees(value):
@@ -167,7 +163,7 @@ def test_every_function_that_runs_while_an_asset_is_made_counts_or_is_declared_t
         for name, functions in seen.items()
         for each in uncounted(lineage.assets[name], functions)
     }
-    assert not wrong
+    assert not wrong, "\n".join(sorted(wrong))
 
 
 def test_every_declared_dependency_is_read_and_nothing_else(compared):

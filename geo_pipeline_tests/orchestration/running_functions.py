@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import geo_pipeline
@@ -11,7 +13,7 @@ ROOT = str(Path(geo_pipeline.__path__[0])) + "/"
 
 
 class RunningFunctions:
-    """Between `start` and `stop`, notes every function of our package that is called, for the asset that is at work.
+    """Notes every function of our package that is called while the function of an asset runs, and not between them.
 
     A profile function, called by the interpreter at each call, in every thread.
     """
@@ -21,18 +23,27 @@ class RunningFunctions:
         self.seen = {}
         self._known = set()
 
-    def begin(self, asset):
-        """From now on, functions run for this asset."""
-        self.asset = asset
-        self._known = set()
+    def watched(self, lineage):
+        """The lineage with functions that are watched; `wraps` keeps the code versions what they are."""
+        assets = {
+            name: replace(each, function=self._around(name, each.function)) for name, each in lineage.assets.items()
+        }
+        return replace(lineage, assets=assets)
 
-    def start(self):
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
+    def _around(self, name, function):
+        @wraps(function)
+        def run(*arguments):
+            self.asset, self._known = name, set()
+            threading.setprofile(self._note)
+            sys.setprofile(self._note)
+            try:
+                return function(*arguments)
+            finally:
+                sys.setprofile(None)
+                threading.setprofile(None)
+                self.asset = None
 
-    def stop(self):
-        sys.setprofile(None)
-        threading.setprofile(None)
+        return run
 
     def _note(self, frame, event, argument):
         code = frame.f_code
