@@ -10,6 +10,7 @@ import pytest
 import geo_pipeline
 
 PARTS = {"problems": [], "problem": "kind", "reason": "kind", "name": "table", "words": "words", "detail": "words"}
+PARTS |= {"number": 15, "location": "words"}
 
 
 def exceptions():

@@ -23,7 +23,12 @@ class StoppedError(RuntimeError):
 
     def __init__(self, number: int) -> None:
         super().__init__(STOPPED)
+        self.number = number
         self.exit_code = 128 + number
+
+    def __reduce__(self) -> tuple[type["StoppedError"], tuple[int]]:
+        """Made again from its parts where it is sent to another process."""
+        return type(self), (self.number,)
 
 
 class StopsAtSignals:

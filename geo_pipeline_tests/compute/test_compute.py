@@ -184,8 +184,8 @@ def test_silence_becomes_an_error(configured, tmp_path):
 
 
 def test_a_long_shard_whose_batches_come_is_no_silence(configured, tmp_path):
-    _, job, _ = watched(tmp_path, "home", pause_s=2.0)
-    found = dict(configured(stall_s=5.0).map_shards(job, ["shard-0", "shard-1"]))
+    _, job, _ = watched(tmp_path, "home", pause_s=5.0)
+    found = dict(configured(stall_s=12.0).map_shards(job, ["shard-0", "shard-1"]))
     assert found == {"shard-0": {"rows": 10}, "shard-1": {"rows": 10}}
 
 

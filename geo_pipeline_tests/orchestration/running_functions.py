@@ -55,15 +55,37 @@ class RunningFunctions:
             self.seen.setdefault(self.asset, set()).add(Named(module, code.co_qualname.split(".")[0]))
 
 
+NAMES_SHARDS = "imagery.shard_plan"
+"""Which shards there are. Their names stand in the fingerprint of who reads them, and in the name of the file."""
+DECLARES = ("reads", "writes", "partitions", "settings", "settings_of", "counted", "counted_of", "everyday", "exists")
+"""Fields of a declaration. What they say stands in the fingerprint, the version or the name of the file."""
+
+
 def uncounted(asset, functions):
-    """Those of these functions that are no part of an asset's code version and are not declared to decide no byte."""
-    named = [each for each in map(Named.of, asset.counted) if SOURCES.file(each.module)]
-    modules = set(SOURCES.modules(named))
-    sliced = {each for function in named for each in SOURCES.slice(function).functions}
+    """Those of these functions that are no part of an asset's code version, though they should be.
+
+    Nothing is missed in what is declared to decide no byte, in what declares (DECLARES; lambdas at the top of a module
+    stand there only), and in what reads the files that the catalogue's stamps stand for (images).
+    """
+    counted, modules = reached(asset.counted)
+    fields = (getattr(asset.declared, name) for name in DECLARES)
+    declaring, declaring_modules = reached(each for each in fields if callable(each))
+    reads = asset.declared.reads if not callable(asset.declared.reads) else {}
+    choosing, choosing_modules = reached(reads.values())
+    stamped = reached(asset.scope.profile.source.readers())[1] if asset.name == "images" else set()
+    known = modules | declaring_modules | choosing_modules | stamped | {NAMES_SHARDS}
     return {
         each
         for each in functions
-        if each.module not in modules
-        and each not in sliced
+        if each.module not in known
+        and each not in counted | declaring | choosing
         and (not decides_nothing(each.module) or each.module.startswith("orchestration.assets."))
+        and each.name != "<lambda>"
     }
+
+
+def reached(functions):
+    """The functions that these are made of, and the modules that they reach."""
+    named = [each for each in map(Named.of, functions) if SOURCES.file(each.module) and each.name != "<lambda>"]
+    slices = [SOURCES.slice(each) for each in named]
+    return {each for found in slices for each in found.functions}, set(SOURCES.modules(named))

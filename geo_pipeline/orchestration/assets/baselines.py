@@ -76,7 +76,7 @@ def maps_of(scope: Scope, key: str) -> tuple[str, ...]:
 def network_of(scope: Scope, key: str) -> tuple[Callable[..., Any], ...]:
     """The class of a variant's network, whose code decides its bytes."""
     method = scope.methods[variant_and_shard(key)[0]]
-    return (entry(str(method.baseline)).network, method.queries, method.worker)
+    return (entry(str(method.baseline)).network, method.queries, method.arguments, method.worker)
 
 
 @asset(
