@@ -41,6 +41,10 @@ class DamageError(ValueError):
         super().__init__(problem)
         self.location = location
 
+    def __reduce__(self) -> tuple[type["DamageError"], tuple[str, str]]:
+        """Made again from its parts where a worker's error reaches the driver."""
+        return type(self), (self.location, str(self))
+
 
 class HashingSink:
     """A file that hashes what is written to it. Not a codec: bytes pass through unchanged."""
