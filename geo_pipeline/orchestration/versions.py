@@ -111,7 +111,9 @@ class Sources:
             definitions, imports = self._names(named.module)
             if named.name in imports:
                 module, name = imports[named.name]
-                if module.startswith(ASSETS) and name:
+                if module.startswith(ASSETS) and not name:
+                    raise LookupError(f"found that {named.module} imports the module {module}, expected its functions")
+                if module.startswith(ASSETS):
                     waiting.append(Named(module, name))
                 else:
                     modules.add(module)

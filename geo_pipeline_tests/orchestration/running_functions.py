@@ -50,7 +50,9 @@ class RunningFunctions:
         if event != "call" or code in self._known:
             return
         self._known.add(code)
-        if code.co_filename.startswith(ROOT) and self.asset is not None and "<module>" not in code.co_qualname:
+        declares = "<lambda>" in code.co_qualname and "/orchestration/assets/" in code.co_filename
+        called = "<module>" not in code.co_qualname and not declares
+        if code.co_filename.startswith(ROOT) and self.asset is not None and called:
             module = code.co_filename.removeprefix(ROOT).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             self.seen.setdefault(self.asset, set()).add(Named(module, code.co_qualname.split(".")[0]))
 
@@ -72,13 +74,13 @@ def uncounted(asset, functions):
     declaring, declaring_modules = reached(each for each in fields if callable(each))
     reads = asset.declared.reads if not callable(asset.declared.reads) else {}
     choosing, choosing_modules = reached(reads.values())
-    stamped = reached(asset.scope.profile.source.readers())[1] if asset.name == "images" else set()
+    reading, stamped = reached(asset.scope.profile.source.readers() if asset.name == "images" else ())
     known = modules | declaring_modules | choosing_modules | stamped | {NAMES_SHARDS}
     return {
         each
         for each in functions
         if each.module not in known
-        and each not in counted | declaring | choosing
+        and each not in counted | declaring | choosing | reading
         and (not decides_nothing(each.module) or each.module.startswith("orchestration.assets."))
         and each.name != "<lambda>"
     }

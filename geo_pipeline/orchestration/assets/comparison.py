@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from geo_pipeline.home.artifact import table
 from geo_pipeline.methods.method import Method
-from geo_pipeline.orchestration.assets import ablations, baselines
+from geo_pipeline.orchestration.assets.ablations import nothing
+from geo_pipeline.orchestration.assets.ablations import variants as ablations
+from geo_pipeline.orchestration.assets.baselines import variants as baselines
 from geo_pipeline.orchestration.assets.report import method_lines, report_context
 from geo_pipeline.orchestration.assets.scores import judged_answers, scored_methods
 from geo_pipeline.orchestration.partitions import Scope, benchmarks, every, shards_of_benchmark, variant_key
@@ -21,7 +23,7 @@ STANDARDS = ("densest_cell", "geosurge")
 
 def scored_here(scope: Scope) -> list[str]:
     """Variants of GeoSURGE, and the baselines that `benchmark_scores` does not score already."""
-    return [*ablations.variants(scope), *(name for name in scope.methods if name not in scored_methods(scope))]
+    return [*ablations(scope), *(name for name in scope.methods if name not in scored_methods(scope))]
 
 
 def shown(scope: Scope) -> dict[str, Method]:
@@ -39,8 +41,8 @@ def catalogue_and_answers(scope: Scope) -> Reads:
     here = set(scored_here(scope))
     reads: dict[str, object] = {"catalogue": shards_of_benchmark}
     for asset_name, names in (
-        ("geosurge_ablation_predictions", ablations.variants(scope)),
-        ("baseline_predictions", baselines.variants(scope)),
+        ("geosurge_ablation_predictions", ablations(scope)),
+        ("baseline_predictions", baselines(scope)),
     ):
         mine = [name for name in names if name in here]
         if mine:
@@ -53,7 +55,7 @@ def catalogue_and_answers(scope: Scope) -> Reads:
 @asset(
     title="Scores of the comparison",
     partitions=benchmarks,
-    everyday=ablations.nothing,
+    everyday=nothing,
     exists=anything_to_compare,
     reads=catalogue_and_answers,
     writes=lambda key: (table("scores", f"comparison/{key}"), table("judged", f"comparison/{key}")),
@@ -80,7 +82,7 @@ def comparison_scores(work: Work) -> None:
 
 @asset(
     title="Comparison report",
-    everyday=ablations.nothing,
+    everyday=nothing,
     exists=anything_to_compare,
     reads={
         "benchmark_scores.scores": every(benchmarks),
