@@ -147,7 +147,7 @@ def kill(campaign: Campaign, number: int, times: int, ray: bool = False) -> None
 
 def _kill_of_ray(child: Child, victim: str, chance: random.Random) -> bool:
     """Kill a worker or the raylet of a run; whether there was one."""
-    names = {"worker": "ray::", "raylet": "raylet"}
+    names = {"worker": "ray::_", "raylet": "raylet/raylet"}
     found = [pid for pid, text in _descendants(child.pid) if names[victim] in text]
     if found:
         os.kill(chance.choice(found), signal.SIGKILL)

@@ -48,6 +48,7 @@ class Child:
         self.log = log
         self.began = time.monotonic()
         sys.stdout.flush()
+        log.unlink(missing_ok=True)  # what outlives a killed command for a moment writes into the old one
         self.pid = os.fork()
         if self.pid == 0:
             _become_command([str(word) for word in words], log, file_bytes, environment or {})
