@@ -25,9 +25,10 @@ _PIECE_BYTES = 2**20
 _TAIL_BYTES = 8
 """The end of a Parquet file: the length of its footer, and its magic."""
 _MICROSECOND_NS, _SECOND_NS = 1_000, 1_000_000_000
-_NO_FILE = (0, 0, 0)
+_NO_FILE = (0, 0, 0, 0)
 _SOUND: dict[str, tuple[int, ...]] = {}
-"""Files that this process has hashed, with the state in which it did."""
+"""Files that this process (not the one that it was forked from) has hashed, with the state in which it did."""
+os.register_at_fork(after_in_child=_SOUND.clear)
 
 
 Use = Literal["look", "part", "whole"]
@@ -149,12 +150,16 @@ def stamped(location: str, sha256: str) -> bool:
 
 
 def file_state(location: str) -> tuple[int, ...]:
-    """What changes when a file is replaced (time in nanoseconds, size, inode); zeros when there is none."""
+    """What changes when a file is replaced; zeros when there is none.
+
+    Its time (nanoseconds), size, inode, and the time of its last change of any kind, which no copy takes along: a copy
+    in the place of a deleted one may have the three others.
+    """
     try:
         status = os.stat(location)  # noqa: PTH116 - asked tens of thousands of times; a Path costs more than the answer
     except (FileNotFoundError, NotADirectoryError):
         return _NO_FILE
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
 
 def folder_files(folder: Path, without: Set[str]) -> list[Path]:

@@ -67,6 +67,37 @@ def test_a_bit_that_the_disk_lost_is_found_at_the_first_use_and_made_again_after
     assert Home(home.root).stored(FEATURES) is None, "what was found once is known to every later run"
 
 
+def test_a_file_that_another_replaces_with_its_time_and_size_is_read_again(home):
+    """A copy keeps times and sizes, and a file system gives a number of a deleted file away at once."""
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    home.verify(FEATURES)
+    place = home.location(FEATURES)
+    status, data = place.stat(), bytearray(place.read_bytes())
+    data[60] ^= 0x10
+    with place.open("r+b") as file:
+        file.write(bytes(data))
+    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert place.stat().st_ino == status.st_ino
+    with pytest.raises(MissingArtifactError, match="is damaged"):
+        home.verify(FEATURES)
+
+
+def in_fork(holds):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if holds() else 1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_fork_reads_files_again_at_its_first_use(home):
+    home.write_table("features", "a", features(1.0, 2.0), "f")
+    home.verify(FEATURES)
+    place = str(home.location(FEATURES))
+    assert integrity.is_sound(place)
+    assert in_fork(lambda: not integrity.is_sound(place))
+    assert integrity.is_sound(place)
+
+
 def test_a_table_that_nobody_touched_is_not_read_to_know_that_it_is_there(home):
     home.write_table("features", "a", features(1.0, 2.0), "f")
     integrity.forget()
