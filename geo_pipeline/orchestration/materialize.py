@@ -18,10 +18,10 @@ from geo_pipeline.home.lock import held
 from geo_pipeline.home.views import refresh_views
 from geo_pipeline.orchestration import automation, checks, display, events
 from geo_pipeline.orchestration.accept import accept_keys
+from geo_pipeline.orchestration.dagster_partitions import partition_mapping, partitions_definition
 from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.launchpad import Launch
 from geo_pipeline.orchestration.lineage import Lineage
-from geo_pipeline.orchestration.partitions import partition_mapping, partitions_definition
 from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.orchestration.recipe import Asset
 from geo_pipeline.orchestration.work import Notes, Work

@@ -1,14 +1,12 @@
 """The partitions of a profile's assets (called shards: a partition of this library is the Earth cut into cells).
 
 Which shards there are, which of them an asset has, and which shards of another asset one shard reads. What lies in a
-shard is decided by the catalogue.
+shard is decided by the catalogue. No Dagster.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-
-import dagster as dg
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
 from geo_pipeline.imagery.shard_plan import ShardPlan
@@ -166,24 +164,6 @@ def shard_part(scope: Scope, key: str) -> tuple[str, ...]:
 def variant_part(scope: Scope, key: str) -> tuple[str, ...]:
     """The variant of a variant's key."""
     return (variant_and_shard(key)[0],)
-
-
-def partitions_definition(keys: tuple[str, ...]) -> dg.StaticPartitionsDefinition:
-    """Keys as Dagster partitions."""
-    return dg.StaticPartitionsDefinition(list(keys))
-
-
-def partition_mapping(
-    parent_keys: tuple[str, ...], keys: tuple[str, ...], reads: Mapping[str, set[str]]
-) -> dg.PartitionMapping:
-    """The Dagster mapping for "key reads these parent keys", when both sides are partitioned."""
-    if all(parents == {key} for key, parents in reads.items()) and set(keys) <= set(parent_keys):
-        return dg.IdentityPartitionMapping()
-    children: dict[str, set[str]] = {}
-    for key, parents in reads.items():
-        for parent in parents:
-            children.setdefault(parent, set()).add(key)
-    return dg.StaticPartitionMapping({parent: sorted(found) for parent, found in children.items()})
 
 
 def range_tags(keys: list[str]) -> dict[str, str]:

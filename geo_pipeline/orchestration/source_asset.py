@@ -5,9 +5,9 @@ import dagster as dg
 from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration import events
 from geo_pipeline.orchestration.automation import observation_condition
+from geo_pipeline.orchestration.dagster_partitions import partitions_definition
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.observation import observe, observed
-from geo_pipeline.orchestration.partitions import partitions_definition
 from geo_pipeline.orchestration.recipe import Asset
 
 
