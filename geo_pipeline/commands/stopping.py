@@ -5,6 +5,7 @@ So the signal is noted below all handlers (`signal.set_wakeup_fd`) by a thread o
 to end by itself, then the process ends as it is. Whatever it was writing is as if it had been killed: not there.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -53,6 +54,9 @@ class StopsAtSignals:
             self._watcher = threading.Thread(target=self._watch, name="stops-at-signals", daemon=True)
             self._watcher.start()
             self._unraisable, sys.unraisablehook = sys.unraisablehook, self._without_interrupts
+            self._logs = [each for each in (*logging.root.handlers, logging.lastResort) if each is not None]
+            for log in self._logs:
+                log.addFilter(_is_news)
         return self
 
     def __exit__(
@@ -65,6 +69,8 @@ class StopsAtSignals:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before:
             signal.signal(number, handler)
+        for log in self._logs:
+            log.removeFilter(_is_news)
         self._writing.close()
         self._watcher.join()  # it may not have read the last signal yet
         if self.received is not None:
@@ -91,6 +97,12 @@ class StopsAtSignals:
     def _end_late(self) -> None:
         if not self._ended.wait(self.grace_s):
             _end_now(int(self.received or 0))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record is about something else than an interrupt, which SQLAlchemy logs as an error of its own."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or issubclass(kind, Exception)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

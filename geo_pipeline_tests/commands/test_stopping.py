@@ -89,3 +89,28 @@ with StopsAtSignals(grace_s=0.5):
 def test_an_interrupt_that_python_dropped_while_it_collected_garbage_ends_the_work_all_the_same():
     done = subprocess.run([sys.executable, "-c", LOSES], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.strip()) == (128 + signal.SIGTERM, STOPPED)
+
+
+CLOSES = """
+import os, signal, sqlite3, time
+from sqlalchemy import create_engine, text
+from geo_pipeline.commands.stopping import StopsAtSignals
+
+class Slow(sqlite3.Connection):
+    def close(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:", factory=Slow))
+with StopsAtSignals(grace_s=5):
+    connection = engine.connect()
+    connection.execute(text("select 1"))
+    connection.invalidate()
+"""
+
+
+def test_a_library_that_logs_the_interrupt_as_an_error_of_its_own_is_not_heard():
+    """SQLAlchemy logs with its traceback whatever comes while it closes a connection."""
+    done = subprocess.run([sys.executable, "-c", CLOSES], capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip().splitlines()[-1].startswith("geo_pipeline.commands.stopping.StoppedError")
+    assert "terminating connection" not in done.stderr
