@@ -16,7 +16,6 @@ from geo_pipeline.contracts.contract import load as load_contract
 from geo_pipeline.georouter.training import epoch_batches, learning_rate, train
 from geo_pipeline.training.folder import LAST, LOGS
 
-
 LABELS = {"distance": "great_circle", "alpha": 1.6, "epsilon_km": 1e-6}
 
 
