@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.profiles.profile import Profile, ProfileError
 from geo_pipeline.profiles.resources import DECIDE_BYTES
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
@@ -52,7 +53,7 @@ def settings_of(profile: Profile) -> dict[str, Setting]:
     for baseline in profile.baselines:
         found |= {
             path: setting
-            for path, setting in _settings(baseline, f"baselines.{baseline.method}.")
+            for path, setting in _settings(baseline, _below(baseline))
             if path.count(".") > 2  # its name and whether its idea is on are what it is
         }
     return found
@@ -119,7 +120,7 @@ def changed(profile: Profile, given: Mapping[str, object]) -> Profile:
     """The profile with other settings, which `chosen` then names.
 
     `lvlm.*` reaches the router's model too, and a baseline's settings its twin without its idea, unless those are given
-    as well; another `model` has no pinned revision unless one is given. Raises ProfileError for a path that is no
+    as well or the profile has another value there; another `model` has no pinned revision unless one is given. Raises ProfileError for a path that is no
     setting, a value of another type, and what a configuration refuses.
     """
     if not given:
@@ -129,13 +130,17 @@ def changed(profile: Profile, given: Mapping[str, object]) -> Profile:
     if unknown:
         raise ProfileError(_no_setting(unknown[0], given[unknown[0]], known))
     values = {path: _read(path, value, known[path].kind) for path, value in given.items()}
-    followed = {after: value for path, value in values.items() if (after := _follower(path)) in known}
+    followed = {
+        after: value
+        for path, value in values.items()
+        if (after := _follower(path)) in known and known[after].value == known[path].value
+    }
     values = followed | values
     for section in MODELS:
         model = f"{section}.model"
         if values.get(model, known[model].value) != known[model].value:
             values.setdefault(f"{section}.revision", None)
-    baselines = tuple(_replaced(each, values, f"baselines.{each.method}.") for each in profile.baselines)
+    baselines = tuple(_replaced(each, values, _below(each)) for each in profile.baselines)
     made = _replaced(replace(profile, baselines=baselines), values, "")
     differences = (
         (path, _inline(setting.value), _inline(known[path].value))
@@ -143,6 +148,11 @@ def changed(profile: Profile, given: Mapping[str, object]) -> Profile:
         if setting.value != known[path].value
     )
     return replace(made, chosen=tuple(differences))
+
+
+def _below(baseline: BaselineConfig) -> str:
+    """The path above the settings of a baseline, which ends in the name of its method."""
+    return f"baselines.{baseline.name}{'' if baseline.idea else WITHOUT_IDEA}."
 
 
 def _settings(held: Any, above: str) -> Iterator[tuple[str, Setting]]:

@@ -185,6 +185,19 @@ def test_a_baseline_and_its_twin_without_the_idea_are_set_as_one_unless_the_twin
     ]
 
 
+def test_a_profile_that_gives_a_twin_another_value_keeps_it():
+    twin = with_set("baselines.lknn_without_idea.options.neighbours=7")
+    made = with_set("baselines.lknn.options.neighbours=5", "baselines.lknn.options.power=2", profile=twin)
+    found = [(each.options.neighbours, each.options.power) for each in made.baselines if each.name == "lknn"]
+    assert found == [(5, 2.0), (7, 2.0)]
+
+
+def test_the_settings_of_a_baseline_stand_below_the_name_of_its_method():
+    profile = PROFILES["sample"]
+    wanted = {f"baselines.{each.method}.training.lr" for each in profile.baselines}
+    assert {path for path in all_settings(profile) if path.startswith("baselines.") and path.endswith(".lr")} == wanted
+
+
 def test_another_model_does_not_keep_the_revision_of_the_first():
     made = with_set("segmentation.model=owner/oneformer", "lvlm.revision=abc", profile=PROFILES["paper"])
     assert (made.segmentation.revision, made.lvlm.revision) == (None, "abc")
