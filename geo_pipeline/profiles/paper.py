@@ -5,7 +5,7 @@ from dataclasses import replace
 from geo_pipeline.baselines.config import BaselineConfig, every_baseline
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, TrainingConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, TrainingConfig, VisionConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.profiles.profile import Profile
@@ -73,11 +73,11 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
             train_workers=8,
             stall_s=3600.0,
         ),
-        needs=_needs(lvlm, segmentation),
+        needs=_needs(lvlm, segmentation, geosurge.vision),
     )
 
 
-def _needs(lvlm: LvlmConfig, segmentation: SegmentationConfig) -> tuple[NeededFiles, ...]:
+def _needs(lvlm: LvlmConfig, segmentation: SegmentationConfig, vision: VisionConfig) -> tuple[NeededFiles, ...]:
     """The weights and class lists that must be there before a run."""
     return (
         NeededFiles(
@@ -92,10 +92,17 @@ def _needs(lvlm: LvlmConfig, segmentation: SegmentationConfig) -> tuple[NeededFi
             ("config.json", "*.safetensors"),
             segmentation.revision or "main",
         ),
-        NeededFiles("class list of OneFormer", "shi-labs/oneformer_demo", ("ade20k_panoptic.json",), kind="dataset"),
+        NeededFiles(
+            "class list of OneFormer",
+            "shi-labs/oneformer_demo",
+            ("ade20k_panoptic.json",),
+            kind="dataset",
+            named=segmentation.class_info,
+        ),
         NeededFiles(
             "CLIP ViT-L/14-336 of OpenAI through open_clip",
             "timm/vit_large_patch14_clip_336.openai",
             ("*.safetensors",),
+            named=vision.model,
         ),
     )

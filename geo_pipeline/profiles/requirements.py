@@ -1,18 +1,22 @@
 """The start check of weights and class lists: what a profile needs, by id or by local path, and what of it is missing.
 
-Looks only; nothing is fetched and no weight is read.
+Looks only; nothing is fetched and no weight is read. Whether a file is what it was belongs to `weights`.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+_SETTINGS = ("*.json", "*.txt", "*.jinja")
+"""What loaders read beside the weights, where it is there: sizes, pixel means, vocabularies, templates."""
+
 
 @dataclass(frozen=True)
 class NeededFiles:
     """Files of one model or class list.
 
-    `repository` is a Hugging Face id, or a local folder; `files` may use wildcards.
+    `repository` is a Hugging Face id, or a local folder; `files` may use wildcards. `named` is what the configuration
+    of an asset that reads them calls it, where that is not the repository.
     """
 
     purpose: str
@@ -20,6 +24,7 @@ class NeededFiles:
     files: tuple[str, ...]
     revision: str = "main"
     kind: str = "model"
+    named: str | None = None
 
     def missing(self) -> list[str]:
         """One line that names the files that are not there and how to get them; empty when all are there."""
@@ -29,11 +34,23 @@ class NeededFiles:
             return []
         if Path(self.repository).is_absolute():
             return [f"{self.purpose}: {', '.join(absent)} in the folder {self.repository}"]
-        option = f" --repo-type {self.kind}" if self.kind != "model" else ""
         return [
             f"{self.purpose}: {', '.join(absent)} of {self.repository} at revision {self.revision} "
-            f"(`hf download {self.repository} --revision {self.revision}{option}`, or name a local folder)"
+            f"(`{self.download()}`, or name a local folder)"
         ]
+
+    def download(self, *words: str) -> str:
+        """The command that fetches the repository, or with the name of a file that file alone."""
+        kind = ("--repo-type", self.kind) if self.kind != "model" else ()
+        return " ".join(("hf download", self.repository, *words, "--revision", self.revision, *kind))
+
+    def present(self) -> dict[str, Path]:
+        """The files that are there, by their names in the folder; a link that leads nowhere among them."""
+        folder = self.folder()
+        if folder is None:
+            return {}
+        found = {path for pattern in (*self.files, *_SETTINGS) for path in folder.glob(pattern) if not path.is_dir()}
+        return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
 
     def folder(self) -> Path | None:
         """The local folder, or the snapshot in the Hugging Face cache; None when there is none."""

@@ -3,7 +3,7 @@
 The numbers are settings of a shard, so that a changed one makes its shard stale.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 import pyarrow as pa
@@ -56,13 +56,16 @@ def curves(losses):
 
 @dataclass
 class World:
-    """What lies outside: the numbers of each shard, the edition of each asset's code, and how the assets behave."""
+    """What lies outside: the numbers of each shard, the edition of each asset's code, how the assets behave, and the
+    weights that are needed.
+    """
 
     numbers: dict = field(default_factory=lambda: {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [], "d": [5.0, 6.0]})
     factor: float = 2.0
     editions: dict = field(default_factory=dict)
     stop_after: int | None = None
     made: list = field(default_factory=list)
+    needs: tuple = ()
 
 
 def shards(scope):
@@ -128,7 +131,7 @@ def recipes(world):
 
 def build(world):
     """The lineage over a world."""
-    return bind(recipes(world), sample(0), METHODS, BENCHMARKS)
+    return bind(recipes(world), replace(sample(0), needs=world.needs), METHODS, BENCHMARKS)
 
 
 class SmallRun:
