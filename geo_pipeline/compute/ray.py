@@ -101,6 +101,7 @@ class RayCompute:
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             settings = {"address": "local", "num_cpus": self.config.cpus, "include_dashboard": False}
+            settings |= {} if self.config.gpus is None else {"num_gpus": self.config.gpus}
         import ray
 
         with _importable_by_local_workers():

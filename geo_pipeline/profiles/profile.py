@@ -33,6 +33,7 @@ class Profile:
       the images, so that images that are added move no others.
     - `query_shards`: shards of query sets that need other than one (sets that are drawn from the photographs themselves
       follow the number of reference shards).
+    - `expected_counts`: photographs of a benchmark where they are not those of its protocol (a rehearsal).
     - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
     - `baselines`: how every baseline is trained, with its idea and without; `everyday_baselines` names those that a
       plain run trains and reports, the others are trained on demand. `ablations`: variants of GeoSURGE, on demand.
@@ -61,6 +62,7 @@ class Profile:
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     source_words: str = ""
     query_shards: tuple[tuple[str, int], ...] = ()
+    expected_counts: tuple[tuple[str, int], ...] = ()
     distance: DistanceKind = "great_circle"
     max_rejected_share: float = 0.05
     compute: ComputeConfig = field(default_factory=ComputeConfig)
