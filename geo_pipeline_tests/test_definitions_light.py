@@ -51,5 +51,14 @@ def test_the_command_line_starts_without_dagster_and_networks():
     assert done.stdout.split() == ["False", "False"]
 
 
+def test_configurations_and_what_workers_are_sent_import_no_pydantic():
+    code = (
+        "import sys, geo_pipeline.profiles.named, geo_pipeline.profiles.paper, geo_pipeline.orchestration.assets; "
+        "print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False"]
+
+
 def test_the_probe_sees_a_heavy_import():
     assert "ray" in heavy_modules_after("ray")

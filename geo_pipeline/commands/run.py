@@ -111,7 +111,7 @@ def run_lineage(
 
     Raises ProfileError when something has to be there first, and whatever an asset raises.
     """
-    profile.check_start()
+    profile.check_start(in_process)
     warnings.filterwarnings("ignore", module="dagster")
     terminal = console()
     home = Home(folder)
@@ -124,6 +124,8 @@ def run_lineage(
         what = wanted(definitions, lineage, selection, again)
         shown.width = max(map(len, what.assets))
         terminal.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
+        for path, value, own in profile.chosen:
+            terminal.print(f"  {path}: {value} (the profile has {own})", soft_wrap=True)
         with local_instance(home, os.environ, shown.note) as instance, shown.progress:
             summary = bring_up_to_date(definitions, lineage, home, instance, what, shown)
     if not summary.executed:

@@ -49,6 +49,11 @@ def train_on_ray(
         shutil.rmtree(storage, ignore_errors=True)
 
 
+def asks_of(config: ComputeConfig) -> dict[str, float]:
+    """What each worker of a training asks of Ray."""
+    return {"CPU": 1.0} | ({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {})
+
+
 def _fit(
     loop: Loop,
     kwargs: Mapping[str, object],
@@ -60,7 +65,6 @@ def _fit(
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    resources = {"CPU": 1.0} | ({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {})
     trainer = TorchTrainer(
         _ray_loop,
         train_loop_config={
@@ -73,7 +77,7 @@ def _fit(
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=bool(config.gpus_per_worker),
-            resources_per_worker=resources,
+            resources_per_worker=asks_of(config),
             placement_strategy="SPREAD",
         ),
         run_config=ray.train.RunConfig(

@@ -125,7 +125,9 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _demand(self.batch >= 1, f"training.batch is {self.batch}; expected 1 or more.")
+        _demand(self.lr > 0, f"training.lr is {self.lr}; expected above 0.")
+        for name in ("batch", "patience"):
+            _demand(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}; expected 1 or more.")
         _demand(self.max_epochs >= 1, f"training.max_epochs is {self.max_epochs}; expected 1 or more.")
         _demand(0 < self.gamma <= 1, f"training.gamma is {self.gamma}; expected a factor above 0, at most 1.")
         _demand(
@@ -144,7 +146,8 @@ class TrainingConfig:
         )
         for name in ("shuffle_rows", "loader_threads", "checkpoint_steps"):
             _demand(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}; expected 1 or more.")
-        _demand(self.prefetch >= 0, f"training.prefetch is {self.prefetch}; expected 0 or more.")
+        for name in ("prefetch", "weight_decay", "loader_budget_mib", "decoded_budget_mib"):
+            _demand(getattr(self, name) >= 0, f"training.{name} is {getattr(self, name)}; expected 0 or more.")
         if self.micro_batch is not None:
             _demand(self.micro_batch >= 1, f"training.micro_batch is {self.micro_batch}; expected 1 or more, or none.")
             _demand(
@@ -239,6 +242,10 @@ class InferenceConfig:
         _demand(self.crops in ("ten", "centre"), f"inference.crops is {self.crops!r}; expected 'ten' or 'centre'.")
         for name in ("top_k", "candidates", "batch"):
             _demand(getattr(self, name) >= 1, f"inference.{name} is {getattr(self, name)}; expected 1 or more.")
+        _demand(
+            0 <= self.phash_bits <= 64, f"inference.phash_bits is {self.phash_bits}; hashes have 64: expected 0 to 64."
+        )
+        _demand(self.author_km >= 0, f"inference.author_km is {self.author_km}; expected 0 or more.")
         _demand(
             self.similarity_temperature > 0,
             f"inference.similarity_temperature is {self.similarity_temperature}; expected above 0.",

@@ -1,12 +1,20 @@
-"""The start check of weights and class lists: what a profile needs, by id or by local path, and what of it is missing.
+"""The start check of weights and class lists: what a profile's networks need, by id or by local path, and what of it is
+missing.
 
 Looks only; nothing is fetched and no weight is read. Whether a file is what it was belongs to `weights`.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from geo_pipeline.geosurge.config import VisionConfig
+from geo_pipeline.lvlm.config import SAMPLE_WEIGHTS_PREFIX, LvlmConfig
+from geo_pipeline.segmentation.config import SegmentationConfig
+
+OPENAI_CLIP = ("ViT-L-14-336-quickgelu", "openai")
+"""The open_clip name and tag whose files are looked for on the hub; those of other tags are looked for when loaded."""
 _SETTINGS = ("*.json", "*.txt", "*.jinja")
 """What loaders read beside the weights, where it is there: sizes, pixel means, vocabularies, templates."""
 
@@ -36,7 +44,7 @@ class NeededFiles:
             return [f"{self.purpose}: {', '.join(absent)} in the folder {self.repository}"]
         return [
             f"{self.purpose}: {', '.join(absent)} of {self.repository} at revision {self.revision} "
-            f"(`{self.download()}`, or name a local folder)"
+            f"(`{self.download()}`, or name a local folder by its whole path)"
         ]
 
     def download(self, *words: str) -> str:
@@ -61,6 +69,53 @@ class NeededFiles:
         commit = pointer.read_text().strip() if pointer.is_file() else self.revision
         snapshot = cached / "snapshots" / commit
         return snapshot if snapshot.is_dir() else None
+
+
+def needed_files(
+    generation: LvlmConfig, router: LvlmConfig, segmentation: SegmentationConfig, towers: Iterable[VisionConfig]
+) -> list[NeededFiles]:
+    """The weights and class lists that these networks read; nothing for those that the sample ships."""
+    users: dict[tuple[str, str | None], list[str]] = {}
+    for user, lvlm in (("generation", generation), ("router", router)):
+        users.setdefault((lvlm.model, lvlm.revision), []).append(user)
+    found = [
+        NeededFiles(
+            f"Qwen2-VL ({' and '.join(who)})",
+            model,
+            ("config.json", "tokenizer.json", "*.safetensors"),
+            revision or "main",
+        )
+        for (model, revision), who in users.items()
+    ]
+    found += _oneformer(segmentation)
+    found += [each for tower in dict.fromkeys(towers) for each in _tower(tower)]
+    return [each for each in found if not each.repository.startswith(SAMPLE_WEIGHTS_PREFIX)]
+
+
+def _oneformer(config: SegmentationConfig) -> list[NeededFiles]:
+    purpose, files = "OneFormer (segmentation)", ("config.json", "*.safetensors")
+    if config.model.startswith(SAMPLE_WEIGHTS_PREFIX) or Path(config.model).is_absolute():
+        return [NeededFiles(purpose, config.model, (*files, config.class_info))]
+    repository, _, name = config.class_info.rpartition("/")
+    return [
+        NeededFiles(purpose, config.model, files, config.revision or "main"),
+        NeededFiles("class list of OneFormer", repository, (name,), kind="dataset", named=config.class_info),
+    ]
+
+
+def _tower(config: VisionConfig) -> list[NeededFiles]:
+    if config.model.startswith("local-dir:"):
+        folder = Path(config.model.removeprefix("local-dir:")).absolute()
+        names = ("open_clip_config.json", "open_clip_model.safetensors")
+        return [NeededFiles("CLIP tower", str(folder), names, named=config.model)]
+    if config.pretrained is not None and config.pretrained.endswith(".safetensors"):
+        file = Path(config.pretrained).absolute()
+        return [NeededFiles(f"weights of {config.model}", str(file.parent), (file.name,), named=config.model)]
+    if (config.model, config.pretrained) == OPENAI_CLIP:
+        repository = "timm/vit_large_patch14_clip_336.openai"
+        purpose = "CLIP ViT-L/14-336 of OpenAI through open_clip"
+        return [NeededFiles(purpose, repository, ("*.safetensors",), named=config.model)]
+    return []
 
 
 def hub_cache() -> Path:

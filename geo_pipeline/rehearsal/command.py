@@ -1,4 +1,4 @@
-"""`geo-pipeline rehearse`: draws photographs and a hub cache, runs `paper` on them to its report, and says what it took.
+"""`geo-pipeline rehearse`: draws photographs and a hub cache, runs `paper` on them, and says what each stage took.
 
 The caller has pointed HF_HUB_CACHE at `hub_of(home)` before anything of the hub's client was imported.
 """

@@ -158,8 +158,8 @@ def _clip_tokenizer(folder: Path) -> None:
     words = [*words, *(f"{each}</w>" for each in words), "<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    marks = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
-    marks["pad_token"] = "<|endoftext|>"
+    end = "<|endoftext|>"
+    marks = {"bos_token": "<|startoftext|>", "eos_token": end, "unk_token": end, "pad_token": end}
     (folder / "special_tokens_map.json").write_text(json.dumps(marks))
     settings = {**marks, "tokenizer_class": "CLIPTokenizer", "model_max_length": TASK_TOKENS, "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

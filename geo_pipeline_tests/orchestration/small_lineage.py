@@ -14,6 +14,7 @@ from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
+from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
 from geo_pipeline.orchestration.code_location import code_location
@@ -57,7 +58,7 @@ def curves(losses):
 @dataclass
 class World:
     """What lies outside: the numbers of each shard, the edition of each asset's code, how the assets behave, and the
-    weights that are needed.
+    network that is needed.
     """
 
     numbers: dict = field(default_factory=lambda: {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [], "d": [5.0, 6.0]})
@@ -65,7 +66,7 @@ class World:
     editions: dict = field(default_factory=dict)
     stop_after: int | None = None
     made: list = field(default_factory=list)
-    needs: tuple = ()
+    network: LvlmConfig = sample(0).lvlm
 
 
 def shards(scope):
@@ -131,7 +132,7 @@ def recipes(world):
 
 def build(world):
     """The lineage over a world."""
-    return bind(recipes(world), replace(sample(0), needs=world.needs), METHODS, BENCHMARKS)
+    return bind(recipes(world), replace(sample(0), lvlm=world.network), METHODS, BENCHMARKS)
 
 
 class SmallRun:

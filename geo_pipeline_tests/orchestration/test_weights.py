@@ -10,20 +10,19 @@ from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.orchestration.weights import reads
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.profile import ProfileError
-from geo_pipeline.profiles.requirements import NeededFiles
 from geo_pipeline.profiles.sources import files_spec
 from geo_pipeline_tests.orchestration.small_lineage import SHARDS
 from geo_pipeline_tests.profiles.fake_hub import fetched, flipped, rewritten
 
-NET = NeededFiles("a network", "owner/net", ("net.safetensors",))
+NET = LvlmConfig("owner/net", revision=None)
 
 
 @pytest.fixture
 def blob(small, tmp_path, monkeypatch):
     """Weights that `doubles` reads; everything is made."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    small.world.needs, small.world.editions["doubles"] = (NET,), LvlmConfig(NET.repository)
-    found = fetched(tmp_path / "cache", NET.repository, "net.safetensors", b"weights")
+    small.world.network = small.world.editions["doubles"] = NET
+    found = fetched(tmp_path / "cache", NET.model, "net.safetensors", b"weights")
     small.bring_up()
     return found
 
@@ -66,7 +65,7 @@ def test_a_run_of_the_user_interface_is_stopped_too(small, blob):
 
 
 def test_a_change_names_what_the_home_has_made_with_them(small, blob, tmp_path):
-    fetched(tmp_path / "cache", NET.repository, "net.safetensors", b"others")
+    fetched(tmp_path / "cache", NET.model, "net.safetensors", b"others")
     with pytest.raises(ProfileError, match=r"changed: 6 bytes .*`geo-pipeline run --again 'doubles'`$"):
         small.bring_up(again="doubles")
     (small.home.root / "weights.json").unlink()
