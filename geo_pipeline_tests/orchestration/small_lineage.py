@@ -22,6 +22,7 @@ from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.orchestration.partitions import every, same_shard, whole
 from geo_pipeline.orchestration.recipe import asset, listing, tables
 from geo_pipeline.profiles.sample import sample
+from geo_pipeline_tests.compute.workers import curves
 
 SHARDS = ("a", "b", "c", "d")
 
@@ -39,20 +40,6 @@ class Doubler:
     def __call__(self, rows):
         losses = [self.factor * value[0] for value in rows["feature"].to_pylist()]
         return curves(losses)
-
-
-def curves(losses):
-    count = len(losses)
-    return pa.table(
-        {
-            "step": pa.array(range(count), pa.int64()),
-            "epoch": pa.array([0] * count, pa.int64()),
-            "split": ["train"] * count,
-            "loss": pa.array(losses, pa.float64()),
-            "learning_rate": pa.array([0.1] * count, pa.float64()),
-            "metric": pa.nulls(count, pa.float64()),
-        }
-    )
 
 
 @dataclass
