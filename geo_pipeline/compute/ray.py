@@ -29,6 +29,7 @@ SETTINGS = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # an actor that was ended is no news
     "RAY_worker_niceness": "0",  # Ray's own 15 starves the work wherever something else runs
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each look takes one row; at 2 s a short training waits for its rows
     "RAY_DEDUP_LOGS_SKIP_REGEX": "Task ShardActor|A worker died",  # is tried again, and reported by us where it is not
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a reader that outlives the run must not start Ray again
 }
@@ -116,6 +117,7 @@ class RayCompute:
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             settings = {"address": "local", "num_cpus": self.config.cpus, "include_dashboard": False}
+            settings |= {} if self.config.gpus is None else {"num_gpus": self.config.gpus}
         import ray
 
         with _importable_by_local_workers():

@@ -73,7 +73,7 @@ def _fit(
             "threads": config.train_threads,
             "result": str(storage / RESULT),
         },
-        torch_config=TorchConfig(backend="nccl" if config.gpus_per_worker else "gloo"),
+        torch_config=TorchConfig(backend=_backend(config)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=bool(config.gpus_per_worker),
@@ -95,6 +95,12 @@ def _fit(
         follow()
     if fitting.error is not None:
         raise _failed(fitting.error)
+
+
+def _backend(config: ComputeConfig) -> str:
+    if config.backend == "auto":
+        return "nccl" if config.gpus_per_worker else "gloo"
+    return config.backend
 
 
 class _Fitting(threading.Thread):

@@ -32,7 +32,7 @@ class VisionConfig:
     `model` is an open_clip name, `local-dir:<folder>` (open_clip_config.json and open_clip_model.safetensors) or
     `sample:clip` (weights in the package). `pretrained` is an open_clip tag or a .safetensors file and only counts
     for an open_clip name. `quick_gelu` must be given for a file: OpenAI's weights need QuickGELU, and nothing in a file
-    of tensors says so.
+    of tensors says so. `width` narrows an open_clip model for a rehearsal; None: as it is published.
     """
 
     model: str = "ViT-L-14-336-quickgelu"
@@ -41,6 +41,7 @@ class VisionConfig:
     input_px: int = 336
     resize_px: int = 384
     trainable_blocks: int = 1
+    width: int | None = None
 
     def __post_init__(self) -> None:
         _demand(self.input_px > 0, f"vision.input_px is {self.input_px}; expected a positive number of pixels.")

@@ -13,7 +13,7 @@ from geo_pipeline.geosurge.ablations import ABLATIONS
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
-from geo_pipeline.profiles.requirements import needed_files
+from geo_pipeline.profiles.requirements import NeededFiles, needed_files
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sources import SourceSpec
 from geo_pipeline.routing.preference import DispoConfig
@@ -34,6 +34,7 @@ class Profile:
       the images, so that images that are added move no others.
     - `query_shards`: shards of query sets that need other than one (sets that are drawn from the photographs themselves
       follow the number of reference shards).
+    - `expected_counts`: photographs of a benchmark where they are not those of its protocol (a rehearsal).
     - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
     - `baselines`: how every baseline is trained, with its idea and without; `everyday_baselines` names those that a
       plain run trains and reports, the others are trained on demand. `ablations`: variants of GeoSURGE, on demand.
@@ -62,6 +63,7 @@ class Profile:
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     source_words: str = ""
     query_shards: tuple[tuple[str, int], ...] = ()
+    expected_counts: tuple[tuple[str, int], ...] = ()
     distance: DistanceKind = "great_circle"
     max_rejected_share: float = 0.05
     compute: ComputeConfig = field(default_factory=ComputeConfig)
@@ -83,9 +85,13 @@ class Profile:
 
     def missing(self) -> list[str]:
         """Everything that has to be there before a run and is not; one line each."""
+        return self.source.missing() + [line for need in self.needs for line in need.missing()]
+
+    @property
+    def needs(self) -> list[NeededFiles]:
+        """The weights and class lists that a plain run reads."""
         trained = [each.vision for each in self.baselines if each.name in self.everyday_baselines]
-        needs = needed_files(self.lvlm, self.router.lvlm, self.segmentation, [self.geosurge.vision, *trained])
-        return self.source.missing() + [line for need in needs for line in need.missing()]
+        return needed_files(self.lvlm, self.router.lvlm, self.segmentation, [self.geosurge.vision, *trained])
 
     def wrong(self, in_process: bool = False) -> list[str]:
         """Settings that do not fit each other; one line each. Work in this process has one worker."""

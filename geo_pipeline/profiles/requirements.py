@@ -1,7 +1,7 @@
 """The start check of weights and class lists: what a profile's networks need, by id or by local path, and what of it is
 missing.
 
-Looks only; nothing is fetched and no weight is read.
+Looks only; nothing is fetched and no weight is read. Whether a file is what it was belongs to `weights`.
 """
 
 import os
@@ -15,13 +15,16 @@ from geo_pipeline.segmentation.config import SegmentationConfig
 
 OPENAI_CLIP = ("ViT-L-14-336-quickgelu", "openai")
 """The open_clip name and tag whose files are looked for on the hub; those of other tags are looked for when loaded."""
+_SETTINGS = ("*.json", "*.txt", "*.jinja")
+"""What loaders read beside the weights, where it is there: sizes, pixel means, vocabularies, templates."""
 
 
 @dataclass(frozen=True)
 class NeededFiles:
     """Files of one model or class list.
 
-    `repository` is a Hugging Face id, or a local folder; `files` may use wildcards.
+    `repository` is a Hugging Face id, or a local folder; `files` may use wildcards. `named` is what the configuration
+    of an asset that reads them calls it, where that is not the repository.
     """
 
     purpose: str
@@ -29,6 +32,7 @@ class NeededFiles:
     files: tuple[str, ...]
     revision: str = "main"
     kind: str = "model"
+    named: str | None = None
 
     def missing(self) -> list[str]:
         """One line that names the files that are not there and how to get them; empty when all are there."""
@@ -38,12 +42,23 @@ class NeededFiles:
             return []
         if Path(self.repository).is_absolute():
             return [f"{self.purpose}: {', '.join(absent)} in the folder {self.repository}"]
-        option = f" --repo-type {self.kind}" if self.kind != "model" else ""
         return [
             f"{self.purpose}: {', '.join(absent)} of {self.repository} at revision {self.revision} "
-            f"(`hf download {self.repository} --revision {self.revision}{option}`, or name a local folder by its whole "
-            "path)"
+            f"(`{self.download()}`, or name a local folder by its whole path)"
         ]
+
+    def download(self, *words: str) -> str:
+        """The command that fetches the repository, or with the name of a file that file alone."""
+        kind = ("--repo-type", self.kind) if self.kind != "model" else ()
+        return " ".join(("hf download", self.repository, *words, "--revision", self.revision, *kind))
+
+    def present(self) -> dict[str, Path]:
+        """The files that are there, by their names in the folder; a link that leads nowhere among them."""
+        folder = self.folder()
+        if folder is None:
+            return {}
+        found = {path for pattern in (*self.files, *_SETTINGS) for path in folder.glob(pattern) if not path.is_dir()}
+        return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
 
     def folder(self) -> Path | None:
         """The local folder, or the snapshot in the Hugging Face cache; None when there is none."""
@@ -84,20 +99,22 @@ def _oneformer(config: SegmentationConfig) -> list[NeededFiles]:
     repository, _, name = config.class_info.rpartition("/")
     return [
         NeededFiles(purpose, config.model, files, config.revision or "main"),
-        NeededFiles("class list of OneFormer", repository, (name,), kind="dataset"),
+        NeededFiles("class list of OneFormer", repository, (name,), kind="dataset", named=config.class_info),
     ]
 
 
 def _tower(config: VisionConfig) -> list[NeededFiles]:
     if config.model.startswith("local-dir:"):
         folder = Path(config.model.removeprefix("local-dir:")).absolute()
-        return [NeededFiles("CLIP tower", str(folder), ("open_clip_config.json", "open_clip_model.safetensors"))]
+        names = ("open_clip_config.json", "open_clip_model.safetensors")
+        return [NeededFiles("CLIP tower", str(folder), names, named=config.model)]
     if config.pretrained is not None and config.pretrained.endswith(".safetensors"):
         file = Path(config.pretrained).absolute()
-        return [NeededFiles(f"weights of {config.model}", str(file.parent), (file.name,))]
+        return [NeededFiles(f"weights of {config.model}", str(file.parent), (file.name,), named=config.model)]
     if (config.model, config.pretrained) == OPENAI_CLIP:
         repository = "timm/vit_large_patch14_clip_336.openai"
-        return [NeededFiles("CLIP ViT-L/14-336 of OpenAI through open_clip", repository, ("*.safetensors",))]
+        purpose = "CLIP ViT-L/14-336 of OpenAI through open_clip"
+        return [NeededFiles(purpose, repository, ("*.safetensors",), named=config.model)]
     return []
 
 

@@ -4,6 +4,7 @@ What is computed there belongs to the packages of the networks; how it gets ther
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 DECIDE_BYTES = ("batch_rows", "torch_threads", "train_threads", "train_workers")
 """The values of ComputeConfig that bytes depend on, by the order of sums."""
@@ -19,6 +20,8 @@ class ComputeConfig:
       Ray (an actor asks a quarter).
     - `cpu_actors`: workers side by side of an asset that runs no network (decoding); each asks a whole CPU and no GPU.
     - `gpus_per_worker`: of a worker and of a training worker.
+    - `gpus`: of a local Ray; None: those that it finds. `backend`: how training workers talk; `auto`: nccl on GPUs,
+      else gloo.
     - `address`: an existing Ray cluster; the environment's RAY_ADDRESS goes before it, and without either a local one
       starts.
     - `stall_s`: seconds without any result after which the run stops with a message.
@@ -32,6 +35,8 @@ class ComputeConfig:
     torch_threads: int = 1
     train_threads: int = 1
     train_workers: int = 1
+    gpus: int | None = None
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
     address: str | None = None
     stall_s: float = 600.0
 

@@ -134,6 +134,14 @@ def test_ray_writes_the_same_bytes_each_worker_loads_once_and_one_that_is_killed
     assert not list(there.root.rglob("*.part"))
 
 
+def test_torch_that_a_worker_imports_has_its_threads_before_the_worker_is_made(on_ray, tmp_path):
+    """In a process that has not imported torch: there an import sets as many threads as the environment says."""
+    home = home_of_numbers(tmp_path / "home", {"one": [1], "two": [2]})
+    job = job_of(home, ["one", "two"], workers.Threads, network=True, torch_threads=3)
+    list(on_ray.map_shards(job, ["one", "two"]))
+    assert [home.read_table("training_curves", key)["loss"].to_pylist() for key in ("one", "two")] == [[3, 3]] * 2
+
+
 def test_a_shard_at_which_every_worker_dies_is_named_and_the_others_are_kept(on_ray, tmp_path):
     home, job, notes = watched(tmp_path, "home", deadly=35, deaths=99)
     with pytest.raises(ComputeError, match=r"PidWorker died 3 times at shard shard-3, .*run again") as raised:
