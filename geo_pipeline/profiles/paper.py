@@ -5,7 +5,7 @@ from dataclasses import replace
 from geo_pipeline.baselines.config import BaselineConfig, every_baseline
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, TrainingConfig, VisionConfig
+from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, TrainingConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.profiles.profile import Profile

@@ -120,8 +120,8 @@ def changed(profile: Profile, given: Mapping[str, object]) -> Profile:
     """The profile with other settings, which `chosen` then names.
 
     `lvlm.*` reaches the router's model too, and a baseline's settings its twin without its idea, unless those are given
-    as well or the profile has another value there; another `model` has no pinned revision unless one is given. Raises ProfileError for a path that is no
-    setting, a value of another type, and what a configuration refuses.
+    as well or the profile has another value there; another `model` has no pinned revision unless one is given. Raises
+    ProfileError for a path that is no setting, a value of another type, and what a configuration refuses.
     """
     if not given:
         return profile

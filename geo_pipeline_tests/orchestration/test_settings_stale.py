@@ -72,7 +72,8 @@ def test_a_setting_makes_stale_what_declares_it_and_the_reports_that_print_it(be
 def test_what_a_machine_does_makes_nothing_stale(before):
     paths = [path for path in settings_of(PROFILE) if not decides_bytes(path)]
     assert set(paths) == {
-        f"compute.{name}" for name in ("actors", "cpus", "cpu_actors", "gpus_per_worker", "address", "stall_s")
+        f"compute.{name}"
+        for name in ("actors", "cpus", "cpu_actors", "gpus_per_worker", "gpus", "backend", "address", "stall_s")
     }
     for text in ("compute.actors=7", "compute.cpus=9", "compute.cpu_actors=3", "compute.gpus_per_worker=1.0"):
         assert other_versions(before, lineage_of(text)) == set()
