@@ -43,5 +43,7 @@ def protocol_blocks(context: ReportContext, limits_km: Sequence[float]) -> list[
         blocks.append(Paragraph("Settings of this run that are not the profile's own:"))
         blocks.append(Facts(tuple((path, f"{value} (the profile has {own})") for path, value, own in context.chosen)))
     if context.settings:
-        blocks.append(Paragraph(f"All settings stand in {SETTINGS}, beside this page; `run --config` reads them."))
+        blocks.append(
+            Paragraph(f"All settings stand in {SETTINGS}, beside this page, as geo-pipeline run --config reads them.")
+        )
     return blocks + [Paragraph(remark) for remark in context.remarks]
