@@ -95,8 +95,8 @@ class TrainingConfig:
     changes no gradient, because the negatives are cells, known before any image is encoded. `uncovered`: the loss of an
     image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do).
 
-    Order of reading (`order`): `lanes` divide the files among workers (a multiple of their number), `shuffle_rows`
-    images of a lane are shuffled together. Of memory: `loader_budget_mib` for compressed bytes of each kind,
+    Order of reading (`order`): `lanes` divide the files among workers, whose number must divide theirs; every such
+    number sees the same batches. `shuffle_rows` images of a lane are shuffled together. Of memory: `loader_budget_mib` for compressed bytes of each kind,
     `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made ahead. A state to resume from is
     written after every epoch and every `checkpoint_steps` steps.
     """

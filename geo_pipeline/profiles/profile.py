@@ -9,7 +9,7 @@ from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.earth.distance import DistanceKind
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.geosurge.ablations import ABLATIONS
+from geo_pipeline.geosurge.ablations import ABLATIONS, ablated
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
@@ -68,7 +68,18 @@ class Profile:
 
     def missing(self) -> list[str]:
         """Everything that has to be there before a run and is not; one line each."""
-        return self.source.missing() + [line for need in self.needs for line in need.missing()]
+        return self.source.missing() + [line for need in self.needs for line in need.missing()] + self._unshared()
+
+    def _unshared(self) -> list[str]:
+        """Lanes that the training workers cannot share. Baselines train on one worker, which takes any lanes."""
+        workers = self.compute.train_workers
+        configs = (self.geosurge, *(ablated(self.geosurge, name) for name in self.ablations))
+        return [
+            f"training workers that can share the {lanes} lanes of GeoSURGE and its ablations: found {workers}, "
+            f"expected a divisor of {lanes} (change compute.train_workers or geosurge.training.lanes)"
+            for lanes in sorted({config.training.lanes for config in configs})
+            if lanes % workers
+        ]
 
     def check_start(self) -> None:
         """Raise ProfileError with everything that is missing, in one message."""

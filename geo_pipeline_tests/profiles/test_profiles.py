@@ -1,9 +1,11 @@
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geo_pipeline.geosurge.ablations import ablated
 from geo_pipeline.imagery.source import records_of
 from geo_pipeline.profiles.choices import BenchmarkFiles, Choices, remembered_choices
 from geo_pipeline.profiles.named import named_profile, profile_of_environment, remembered_profile, settled
@@ -30,6 +32,29 @@ def test_the_papers_constants():
     assert profile.lvlm.model == "Qwen/Qwen2-VL-7B-Instruct"
     assert len(profile.lvlm.revision) == 40
     assert profile.segmentation.model == "shi-labs/oneformer_ade20k_swin_large"
+
+
+@pytest.mark.parametrize("name", ["sample", "photos", "paper"])
+def test_the_trainings_of_a_profile_accept_its_own_workers(tmp_path, name):
+    draw(tmp_path, [1])
+    made = {"sample": sample, "photos": lambda: photos(tmp_path), "paper": lambda: paper(files_spec("i", "m"))}
+    profile = made[name]()
+    trained = [profile.geosurge, *(ablated(profile.geosurge, variant) for variant in profile.ablations)]
+    assert [config.training.lanes % profile.compute.train_workers for config in trained] == [0] * len(trained)
+    assert [line for line in profile.missing() if "lanes" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "refused"), [(1, False), (2, False), (3, True), (4, False), (8, False), (16, True)]
+)
+def test_the_papers_eight_lanes_are_shared_by_their_divisors_alone(workers, refused):
+    profile = paper(files_spec("i", "m"))
+    profile = replace(profile, compute=replace(profile.compute, train_workers=workers))
+    with pytest.raises(ProfileError) as error:
+        profile.check_start()
+    assert (
+        f"lanes of GeoSURGE and its ablations: found {workers}, expected a divisor of 8" in str(error.value)
+    ) == refused
 
 
 def test_paper_says_everything_that_is_missing_in_one_message(tmp_path, monkeypatch):
