@@ -88,6 +88,10 @@ class GeoSurgeTask(ImageTask):
         """See Task."""
         return self._forward(self.network, part, inputs)[0]
 
+    def settle(self) -> None:
+        """See Task: the temperatures."""
+        self.model.geography.settle()
+
     def _forward(self, step: nn.Module, part: Part, crops: Crops) -> tuple[Tensor, Tensor]:
         rows_M, rows_B = (torch.from_numpy(rows).to(self.device) for rows in (part.rows_M, part.rows_B))
         return step(*crops, self.targets_NP[rows_M], self.targets_NP[rows_B])

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -72,6 +73,15 @@ def test_what_does_not_fit_in_memory_is_read_again_and_trains_the_same(trained, 
     run(trained, tmp_path, decoded_budget_mib=0, loader_budget_mib=0, prefetch=0, loader_threads=1)
     expected, found = weights(trained.checkpoint), weights(tmp_path)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_training_keeps_the_temperatures_in_their_bounds(trained, tmp_path):
+    """They start beyond them."""
+    config = replace(tiny_geosurge.config(trained.clip, max_epochs=1), max_logit_scale=14.0)
+    files = [trained.images], [trained.segmentations], trained.geocells
+    train(*files, config, tmp_path, lambda facts: None, "cpu")
+    log_scale_P = load_file(tmp_path / "last" / "state.safetensors")["model/geography.log_scale_P"]
+    assert log_scale_P.max() <= math.log(14) + 1e-6
 
 
 def test_uncovered_images_are_masked_or_dropped(trained, tmp_path):
