@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.geosurge.training import train
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.pairs import TrainingPairs
+from geo_pipeline.geosurge.training import GeoSurgeTask, train
 from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
+from geo_pipeline.training.workers import Workers
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
@@ -156,6 +159,19 @@ def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(trained, t
     assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
 
 
+def test_a_smaller_last_batch_of_held_out_images_weighs_less(trained):
+    """The mean of a classifier's loss over six images is the same, however they fall into batches."""
+    found = []
+    for batch in (6, 4):
+        config = replace(tiny_geosurge.config(trained.clip, batch=batch), geography="classifier")
+        pairs = TrainingPairs([trained.images], [trained.segmentations], config.vision, config.training)
+        torch.manual_seed(0)
+        model = GeoSurge(config, tiny_geosurge.hierarchy(tau_max=(40,)))
+        with torch.no_grad():
+            found.append(GeoSurgeTask(model, pairs, Workers()).judge()[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 def test_early_stopping_keeps_the_best_epoch(trained, tmp_path):
     """Held-out images that show one town and lie in the next: the better the training, the worse they fare."""
     table = pq.read_table(trained.images)
@@ -233,6 +249,8 @@ for objective in sys.argv[5:]:
         sys.exit(1)
     except Enough:
         distributed.barrier()
+config = tiny_geosurge.config(Path(sys.argv[3]), batch=4, lanes=2, max_epochs=1)
+train(*files, config, folder / "judged", lambda facts: None, "cpu")
 distributed.destroy_process_group()
 """
 
@@ -267,3 +285,6 @@ def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tm
     for objective, alone in expected.items():
         for name, found in gradients(tmp_path / objective).items():
             torch.testing.assert_close(found, alone[name], rtol=1e-3, atol=1e-6)
+    run(trained, tmp_path / "alone" / "judged", batch=4, lanes=2, max_epochs=1)
+    cards = [json.loads((folder / "judged" / "card.json").read_text()) for folder in (tmp_path, tmp_path / "alone")]
+    assert cards[0]["metrics"]["best_loss"] == pytest.approx(cards[1]["metrics"]["best_loss"], rel=1e-3)
