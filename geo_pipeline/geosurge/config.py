@@ -14,6 +14,7 @@ Score = Literal["log_softmax", "cosine_product", "shifted"]
 Crops = Literal["ten", "centre"]
 Precision = Literal["fp32", "bf16"]
 Geography = Literal["embeddings", "classifier"]
+DepthKept = Literal["finest", "spread", "coarsest"]
 
 
 class ConfigError(ValueError):
@@ -165,10 +166,12 @@ class TrainingConfig:
 class GeoSurgeConfig:
     """The whole model and its training.
 
-    `depth` keeps only the coarsest partitions (Table VII); None keeps all. `geography` `classifier` is the "No" of
-    Table VI: a linear classifier over the cells of each partition, trained by cross-entropy, in the place of the
-    geographic embeddings and their contrastive objective. It has no temperature, so `initial_temperature` and
-    `max_logit_scale` do not count for it.
+    `depth` keeps so many partitions (Table VII), None all of them. The paper does not say which: `depth_kept` takes the
+    `finest`, some evenly `spread` with the finest always among them, or the `coarsest`.
+
+    `geography` `classifier` is the "No" of Table VI: a linear classifier over the cells of each partition, trained by
+    cross-entropy, in the place of the geographic embeddings and their contrastive objective. It has no temperature, so
+    `initial_temperature` and `max_logit_scale` do not count for it.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -178,6 +181,7 @@ class GeoSurgeConfig:
     initial_temperature: float = 0.07
     max_logit_scale: float = 100.0
     depth: int | None = None
+    depth_kept: DepthKept = "finest"
     geography: Geography = "embeddings"
 
     def __post_init__(self) -> None:
@@ -197,6 +201,10 @@ class GeoSurgeConfig:
         _demand(
             self.depth is None or self.depth >= 1,
             f"depth is {self.depth}; expected 1 or more, or none for every partition.",
+        )
+        _demand(
+            self.depth_kept in ("finest", "spread", "coarsest"),
+            f"depth_kept is {self.depth_kept!r}; expected 'finest', 'spread' or 'coarsest'.",
         )
 
     @classmethod

@@ -161,6 +161,7 @@ def report_context(scope: Scope, methods: Mapping[str, Method]) -> ReportContext
             similarity_temperature=inference.similarity_temperature,
             author_km=inference.author_km,
             depth=geosurge.depth or partitions,
+            depth_kept=geosurge.depth_kept,
             partitions=partitions,
             fusion_blocks=geosurge.fusion.blocks,
             geography=geosurge.geography,

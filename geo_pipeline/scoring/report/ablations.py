@@ -71,8 +71,9 @@ ABLATIONS = (
         "Table VII",
         "Depth of the hierarchy",
         "Hierarchy levels",
-        "The same model, trained and used with fewer partitions; a shallower hierarchy keeps the coarsest ones (our "
-        "decision: the paper does not list them).",
+        "The same model, trained and used with fewer partitions. The paper does not list which; a shallower hierarchy "
+        "keeps the finest ones here, unless the options below say otherwise: with the coarsest alone no answer could be "
+        "as near as the paper prints.",
         ((FULL, "7"), ("depth_5", "5"), ("depth_3", "3"), ("depth_1", "1")),
         reference=FULL,
         full_first=True,

@@ -52,6 +52,7 @@ CONTEXT = ReportContext(
         similarity_temperature=0.07,
         author_km=1.0,
         depth=7,
+        depth_kept="finest",
         partitions=7,
         fusion_blocks=3,
         geography="embeddings",

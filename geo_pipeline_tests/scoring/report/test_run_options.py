@@ -16,6 +16,7 @@ OTHER = {
     "cell_weight": 0.5,
     "similarity_temperature": 0.1,
     "author_km": 5.0,
+    "depth_kept": "spread",
 }
 
 
