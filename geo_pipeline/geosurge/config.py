@@ -82,7 +82,7 @@ class FusionConfig:
 
     @classmethod
     def sample(cls) -> "FusionConfig":
-        """Two thirds of the paper's depth at an eighth of its width."""
+        """The paper's three blocks; queries and latent half as wide."""
         return cls(blocks=3, semantic_dim=64, latent_dim=32, heads=4, mlp_ratio=2.0)
 
 
