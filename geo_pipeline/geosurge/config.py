@@ -94,12 +94,14 @@ class TrainingConfig:
 
     `batch` is the effective batch over all workers; `micro_batch` (None: the whole share of a worker) bounds memory and
     changes no gradient, because the negatives are cells, known before any image is encoded. `uncovered`: the loss of an
-    image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do).
+    image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do). `random_crop`
+    (of `input_px` anywhere in the image, instead of its centre) and `horizontal_flip` (of half of the images) treat the
+    class map as the image and are drawn anew each epoch.
 
     Order of reading (`order`): `lanes` divide the files among workers, whose number must divide theirs; every such
-    number sees the same batches. `shuffle_rows` images of a lane are shuffled together. Of memory: `loader_budget_mib` for compressed bytes of each kind,
-    `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made ahead. A state to resume from is
-    written after every epoch and every `checkpoint_steps` steps.
+    number sees the same batches. `shuffle_rows` images of a lane are shuffled together. Of memory: `loader_budget_mib`
+    for compressed bytes of each kind, `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made
+    ahead. A state to resume from is written after every epoch and every `checkpoint_steps` steps.
     """
 
     lr: float = 1e-4

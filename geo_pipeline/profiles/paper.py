@@ -41,7 +41,9 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
     """
     lvlm = LvlmConfig() if qwen2vl is None else LvlmConfig(model=qwen2vl, revision=None)
     segmentation = SegmentationConfig() if oneformer is None else SegmentationConfig(model=oneformer, revision=None)
-    training = TrainingConfig(precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed)
+    training = TrainingConfig(
+        random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
+    )
     return Profile(
         name="paper",
         statement=STATEMENT,

@@ -32,6 +32,14 @@ def test_the_papers_constants():
     assert profile.lvlm.model == "Qwen/Qwen2-VL-7B-Instruct"
     assert len(profile.lvlm.revision) == 40
     assert profile.segmentation.model == "shi-labs/oneformer_ade20k_swin_large"
+    vision = profile.geosurge.vision
+    assert (profile.canonical_px, vision.resize_px, vision.input_px) == (384, 384, 336)
+
+
+def test_the_papers_networks_are_trained_on_random_crops_and_mirrored_images_alike():
+    profile = paper(files_spec("images", "metadata.csv"))
+    trainings = [config.training for config in (profile.geosurge, *profile.baselines)]
+    assert {(training.random_crop, training.horizontal_flip) for training in trainings} == {(True, True)}
 
 
 @pytest.mark.parametrize("name", ["sample", "photos", "paper"])

@@ -167,6 +167,8 @@ def report_context(scope: Scope, methods: Mapping[str, Method]) -> ReportContext
             geography=geosurge.geography,
             loss=geosurge.training.loss,
             symmetric=geosurge.training.symmetric,
+            random_crop=geosurge.training.random_crop,
+            horizontal_flip=geosurge.training.horizontal_flip,
             uncovered=geosurge.training.uncovered,
             precision=geosurge.training.precision,
         ),

@@ -58,6 +58,8 @@ CONTEXT = ReportContext(
         geography="embeddings",
         loss="unique_cells",
         symmetric=False,
+        random_crop=True,
+        horizontal_flip=False,
         uncovered="mask",
         precision="fp32",
     ),
