@@ -98,6 +98,7 @@ def test_the_sample_and_photos_differ_in_values_only(tmp_path):
     ours, real = sample(3), photos(tmp_path, seed=3)
     assert type(ours) is type(real)
     assert ours.geosurge == real.geosurge
+    assert (ours.inference.crops, real.inference.crops) == ("centre", "ten")
     assert ours.split != real.split
     assert sample(3) == sample(3)
     assert sample(3).router != sample(4).router

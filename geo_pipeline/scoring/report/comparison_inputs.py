@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from geo_pipeline.scoring.published import PublishedRow, ablation_rows
-from geo_pipeline.scoring.report.ablations import VARIANT_LINES
+from geo_pipeline.scoring.report.ablations import variant_lines
 from geo_pipeline.scoring.report.context import ReportContext
 
 
@@ -31,5 +31,5 @@ class ComparisonInputs:
     def with_variants(self) -> "ComparisonInputs":
         """The same with the variants of ablations among the methods of the context."""
         named = {line.name for line in self.context.methods}
-        more = tuple(line for line in VARIANT_LINES if line.name not in named)
+        more = tuple(line for line in variant_lines(self.context.crops) if line.name not in named)
         return replace(self, context=replace(self.context, methods=(*self.context.methods, *more)))

@@ -43,17 +43,16 @@ def difference_table(inputs: ComparisonInputs, ablation: Ablation, benchmark: st
     limits, labels = thresholds(inputs), ablation.labels
     printed = printed_differences(ablation, inputs.ablations)
     rows = []
+    compared = limits if ablation.table else []
     for (first, second), ours in our_differences(inputs, ablation, benchmark).items():
         theirs = printed.get((first, second), {})
         cells = [points(*ours[limit]) for limit in limits]
-        rows.append((f"{labels[first]} over {labels[second]}", *cells, *(_points(theirs.get(k)) for k in limits)))
-    titles = threshold_titles(limits)
-    groups = (
-        ("", 1),
-        (f"This run, {benchmark_title(inputs, benchmark)}, points", len(limits)),
-        (f"{_published_group(ablation)}, points", len(limits)),
-    )
-    return TextTable((ablation.column, *titles, *titles), tuple(rows), groups=groups, dense=True)
+        rows.append((f"{labels[first]} over {labels[second]}", *cells, *(_points(theirs.get(k)) for k in compared)))
+    groups = [("", 1), (f"This run, {benchmark_title(inputs, benchmark)}, points", len(limits))]
+    if compared:
+        groups.append((f"{_published_group(ablation)}, points", len(limits)))
+    columns = (ablation.column, *threshold_titles(limits), *threshold_titles(compared))
+    return TextTable(columns, tuple(rows), groups=tuple(groups), dense=True)
 
 
 def _published_group(ablation: Ablation) -> str:

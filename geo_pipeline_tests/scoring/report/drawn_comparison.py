@@ -41,6 +41,7 @@ SKILL = {
     "isns": 0.5,
     "pigeon": 0.6,
     "pigeon_without_idea": 0.58,
+    "other_crops": 0.82,
 }
 
 

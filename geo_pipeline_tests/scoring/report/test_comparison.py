@@ -8,7 +8,7 @@ import pytest
 
 from geo_pipeline.scoring.accuracy import paired_by_threshold
 from geo_pipeline.scoring.published import ablation_rows
-from geo_pipeline.scoring.report.ablations import ABLATIONS, Direction, directions, printed_differences
+from geo_pipeline.scoring.report.ablations import ABLATIONS, Direction, ablations_of, directions, printed_differences
 from geo_pipeline.scoring.report.comparison import TITLE, comparison_blocks, direction_words, write_comparison
 from geo_pipeline.scoring.report.comparison_tables import ablation_table, baseline_table, difference_table, idea_table
 from geo_pipeline.scoring.report.inputs import ReportError
@@ -18,6 +18,7 @@ from geo_pipeline.scoring.report.text_table import points
 from geo_pipeline_tests.scoring.report.drawn_comparison import drawn_comparison
 
 GEOGRAPHY, DEPTH, FUSION = ABLATIONS
+CROPS = ablations_of("ten")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,19 @@ def test_printed_differences_are_exact():
     }
     assert printed_differences(DEPTH, ablation_rows())["geosurge", "depth_1"][1.0] == Decimal("9.7")
     assert ("fusion_1", "fusion_0") in printed_differences(FUSION, ablation_rows())
+
+
+def test_the_other_crops_stand_beside_those_of_the_run_and_beside_nothing_printed(named):
+    assert named.context.crops == "ten"
+    assert [row[0] for row in ablation_table(named, CROPS, "planet_mixed").rows] == ["ten", "centre"]
+    (row,) = difference_table(named, CROPS, "planet_mixed").rows
+    assert (row[0], len(row)) == ("ten over centre", 6)
+    text = _text(replace(named, context=replace(named.context, crops="centre")))
+    section = text.partition("## Crops at inference (section III-D)")[2].partition("\n## ")[0]
+    assert "this run takes the centre" in section
+    assert "| centre over ten |" in section
+    assert "Beside it" not in section
+    assert "published" not in section
 
 
 def test_our_gain_over_no_fusion_is_paired_and_clustered_by_author(named):
