@@ -36,6 +36,12 @@ def test_the_papers_constants():
     assert (profile.canonical_px, vision.resize_px, vision.input_px) == (384, 384, 336)
 
 
+def test_the_papers_baselines_have_the_budget_of_geosurge():
+    profile = paper(files_spec("images", "metadata.csv"))
+    budgets = [replace(config.training, micro_batch=None) for config in profile.baselines]
+    assert budgets == [profile.geosurge.training] * 16
+
+
 def test_the_papers_networks_are_trained_on_random_crops_and_mirrored_images_alike():
     profile = paper(files_spec("images", "metadata.csv"))
     trainings = [config.training for config in (profile.geosurge, *profile.baselines)]

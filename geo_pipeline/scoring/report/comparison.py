@@ -165,7 +165,8 @@ def _baselines(inputs: ComparisonInputs, names: Sequence[str]) -> list[Block]:
         Heading(2, "Baselines with and without their idea", "baselines"),
         Paragraph(
             "Each earlier method as this project builds it: with the idea that gave it its name, and with that idea "
-            "switched off and all else the same. GeoSURGE and the densest cell stand first, to compare with."
+            "switched off and all else the same. GeoSURGE and the densest cell stand first, to compare with. What each "
+            "was trained with stands in its row: where that differs, so may the answers, whatever the idea."
         ),
     ]
     missing = {}

@@ -196,6 +196,19 @@ def test_every_baseline_has_both_rows_and_geosurge_stands_first(named):
     assert [row[0] for row in idea_table(named, "planet_remote").rows] == ["[L]kNN", "PlaNet", "PIGEON"]
 
 
+def test_what_each_was_trained_with_stands_in_its_row(named):
+    table = baseline_table(named, "planet_remote")
+    assert table.columns[-1] == "Training: epochs × images; rate; batch"
+    assert [row[-1] for row in table.rows[:5]] == [
+        "12 × 2,000 = 24,000; 0.001 × 0.85 per epoch; 128",
+        "–",
+        "4 × 2,000 = 8,000; 0.002 × 0.7 per epoch; 128",
+        "nothing is trained",
+        "–",
+    ]
+    assert baseline_table(replace(named, budgets={}), "planet_remote").columns == table.columns[:-1]
+
+
 def test_published_rows_of_baselines_stand_on_published_benchmarks_alone():
     inputs = drawn_comparison(published=True).with_variants()
     table = baseline_table(inputs, "im2gps3k")
