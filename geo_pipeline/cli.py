@@ -9,6 +9,25 @@ from typing import Annotated
 
 import typer
 
+from geo_pipeline.commands.options import (
+    DEFAULT_HOME,
+    BaselinesOption,
+    BenchmarkOption,
+    ConfigOption,
+    FormatOption,
+    GpusOption,
+    HomeOption,
+    ImagesOption,
+    JsonOption,
+    LinksOption,
+    MetadataOption,
+    ProfileOption,
+    RejectedOption,
+    SeedOption,
+    SetOption,
+    ShardsOption,
+    WorkersOption,
+)
 from geo_pipeline.commands.plain_errors import plain_errors
 from geo_pipeline.commands.stopping import StopsAtSignals
 
@@ -20,81 +39,6 @@ app = typer.Typer(
 )
 sample_app = typer.Typer(help="The embedded sample world: its networks and its fairness.", no_args_is_help=True)
 app.add_typer(sample_app, name="sample")
-
-HomeOption = Annotated[
-    Path,
-    typer.Option(
-        "--home", envvar="GEO_PIPELINE_HOME", help="Folder of tables, checkpoints, reports and Dagster's record."
-    ),
-]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", envvar="GEO_PIPELINE_SEED", help="Seed of the planet and of training; 0.")
-]
-ProfileOption = Annotated[
-    str | None, typer.Option("--profile", envvar="GEO_PIPELINE_PROFILE", help="sample (without it), photos or paper.")
-]
-ImagesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--images",
-        envvar="GEO_PIPELINE_IMAGES",
-        help="Photographs of the profiles photos and paper: a folder, a container or a pattern; a path or a URL.",
-    ),
-]
-MetadataOption = Annotated[
-    str | None,
-    typer.Option(
-        "--metadata",
-        envvar="GEO_PIPELINE_METADATA",
-        help="CSV, Parquet or JSON with coordinates, a path or a URL; without it EXIF, or what containers hold.",
-    ),
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        envvar="GEO_PIPELINE_FORMAT",
-        help="folder, exif, tar, webdataset, msgpack or parquet; without it the files' names tell.",
-    ),
-]
-BenchmarkOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--benchmark",
-        metavar="NAME=IMAGES[,METADATA]",
-        help="A benchmark with photographs of its own; may be repeated (GEO_PIPELINE_BENCHMARKS, separated by ;).",
-    ),
-]
-ShardsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--shards", envvar="GEO_PIPELINE_SHARDS", help="Number of reference shards; the home keeps its number."
-    ),
-]
-RejectedOption = Annotated[
-    float | None,
-    typer.Option(
-        "--max-rejected", envvar="GEO_PIPELINE_MAX_REJECTED", help="Share of photographs that may be rejected, 0 to 1."
-    ),
-]
-BaselinesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--baselines",
-        envvar="GEO_PIPELINE_BASELINES",
-        help="Baselines that a plain run trains and reports: names separated by commas, all, or none.",
-    ),
-]
-LinksOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--follow-links/--no-follow-links",
-        envvar="GEO_PIPELINE_FOLLOW_LINKS",
-        help="Whether links of loose photographs may lead out of their folder (DVC, git-annex, a hub's cache); no.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_HOME = Path("workspace")
 
 
 @app.command()
@@ -108,6 +52,10 @@ def run(
     max_rejected: RejectedOption = None,
     baselines: BaselinesOption = None,
     follow_links: LinksOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    gpus: GpusOption = None,
+    workers: WorkersOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
@@ -129,19 +77,51 @@ def run(
     with plain_errors(), StopsAtSignals():
         from geo_pipeline.commands.run import run_lineage
         from geo_pipeline.home.lock import held
-        from geo_pipeline.profiles.choices import Choices, baselines_of, benchmarks_of, choices_of_environment
+        from geo_pipeline.profiles.choices import (
+            Choices,
+            baselines_of,
+            benchmarks_of,
+            choices_of_environment,
+            config_of,
+            settings_of,
+        )
         from geo_pipeline.profiles.named import named_profile, settled
 
-        benchmarks = benchmarks_of(benchmark) if benchmark else choices_of_environment(os.environ).benchmarks
+        environment = choices_of_environment(os.environ)
+        benchmarks = benchmarks_of(benchmark) if benchmark else environment.benchmarks
+        settings = {**(environment.settings or {}), **(settings_of(set_ or (), gpus, workers) or {})}
+        text = None if config is None else config_of(config)
         chosen_baselines = baselines_of(baselines) if baselines else None
         files = (images, metadata, format, benchmarks, shards, max_rejected)
-        given = Choices(profile, seed, *files, chosen_baselines, follow_links)
+        given = Choices(profile, seed, *files, chosen_baselines, follow_links, text, settings or None)
         choices = settled(given, home)
         chosen = named_profile(choices)
-        chosen.check_start()
+        chosen.check_start(in_process)
         with held(home, typer.echo):
             choices.remember(home)
             run_lineage(chosen, home, select, in_process, again)
+
+
+@app.command()
+def settings(
+    profile: ProfileOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Print every setting with its value and type, as YAML that `run --config` reads.
+
+    Of a profile, or of the home as it was last run; with --config and --set as these would have it.
+    """
+    with plain_errors():
+        from geo_pipeline.profiles.choices import Choices, choices_of_environment, config_of, settings_of
+        from geo_pipeline.profiles.named import profile_to_show
+        from geo_pipeline.profiles.settings import written
+
+        said = {**(choices_of_environment(os.environ).settings or {}), **(settings_of(set_ or ()) or {})}
+        text = None if config is None else config_of(config)
+        given = Choices(profile, config=text, settings=said or None)
+        typer.echo(written(profile_to_show(given, home)), nl=False)
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """The Dagster code location; assembly only. The assets stand in orchestration/assets.
 
-`defs` is what Dagster loads: its home comes from the environment (GEO_PIPELINE_HOME), its profile, seed, photographs
-and shards from there (GEO_PIPELINE_PROFILE and so on, see profiles.named) or from what the home remembers. They are
-fixed when the code location loads, so that they stand in code versions.
+`defs` is what Dagster loads: its home comes from the environment (GEO_PIPELINE_HOME), its profile, seed, photographs,
+shards and settings from there (GEO_PIPELINE_PROFILE and so on, see profiles.named) or from what the home remembers.
+They are fixed when the code location loads, so that they stand in code versions.
 """
 
 import atexit

@@ -11,7 +11,7 @@ from pathlib import Path
 from geo_pipeline_tests.test_conventions import LIBRARY, ROOT, TESTS, texts
 
 FILES = frozenset(str(path.relative_to(ROOT)) for path in texts())
-MADE_BY_A_RUN = frozenset({"report.md", "examples.md"})
+MADE_BY_A_RUN = frozenset({"report.md", "examples.md", "settings.yaml"})
 """Files that a run writes into its home."""
 CITED_FILE = re.compile(r"(?<![\w/.*<>{}$:\-])[\w\-./]*[\w\-]+\.(?:py|md|yaml)\b(?![\w/.(])")
 AUTHORITY = re.compile(r"\b(?:PROTOCOL|DESIGN|AUDIT|ENVIRONMENT|CONTRIBUTING|README)\b")

@@ -112,6 +112,12 @@ def test_an_empty_folder_is_one_clear_error(run, tmp_path, monkeypatch):
         (("--shards", "0"), "expected at least 1"),
         (("--max-rejected", "5"), "expected 0 to 1"),
         (("--profile", "sample"), "found --images with the profile sample"),
+        (("--set", "geosurge.training.lr=fast"), "found geosurge.training.lr = fast, expected a number"),
+        (("--set", "geosurge.training.lanes=8", "--workers", "3"), "expected a divisor of the lanes (1, 2, 4, 8)"),
+        (("--set", "lr=1"), "found no setting lr, expected"),
+        (("--set", "lr"), "found --set 'lr', expected PATH=VALUE"),
+        (("--config", "absent.yaml"), "found --config absent.yaml not to be readable"),
+        (("--gpus", "-1"), "found --gpus -1, expected 0 or more"),
     ],
 )
 def test_an_option_of_a_run_that_makes_no_sense_is_one_message(run, tmp_path, words, expected):
@@ -139,6 +145,41 @@ def test_the_options_of_a_run_are_remembered(run, tmp_path):
     assert run("run", *home, "--select", "nothing_here", "--max-rejected", "0.1").exit_code == 1
     known = json.loads((tmp_path / "home" / "profile.json").read_text())
     assert known | expected | {"max_rejected": 0.1} == known
+
+
+def test_settings_are_kept_with_what_the_file_said_and_taken_away_by_an_empty_option(run, tmp_path):
+    (tmp_path / "my.yaml").write_text("inference: {candidates: 4}\n")
+    words = ("run", "--home", tmp_path / "home", "--in-process", "--select", "nothing_here")
+    given = ("--config", tmp_path / "my.yaml", "--set", "inference.top_k=3", "--set", "lvlm.batch=8", "--gpus", "2")
+    assert "expected names such as" in run(*words, *given).stderr
+    (tmp_path / "my.yaml").unlink()
+
+    def known():
+        found = json.loads((tmp_path / "home" / "profile.json").read_text())
+        return found.get("config"), found.get("settings")
+
+    machines = {"compute.gpus_per_worker": "1.0", "compute.actors": "2", "compute.train_workers": "2"}
+    assert known() == ("inference: {candidates: 4}\n", {**machines, "inference.top_k": "3", "lvlm.batch": "8"})
+    shown = run("settings", "--home", tmp_path / "home").stdout
+    for line in ("  candidates: 4  # a whole number", "  top_k: 3  # a", "  gpus_per_worker: 1.0  # a number"):
+        assert line in shown
+    assert run(*words, "--set", "lvlm.batch=", "--gpus", "1").exit_code == 1
+    assert known()[1] == machines | {"compute.actors": "1", "compute.train_workers": "1", "inference.top_k": "3"}
+    assert run(*words, "--config", "", "--set", "").exit_code == 1
+    assert known() == (None, None)
+
+
+def test_what_settings_prints_can_be_given_back(run, tmp_path):
+    home = ("--home", tmp_path / "none")
+    for profile in ("sample", "photos", "paper"):
+        first = run("settings", "--profile", profile, "--set", "distance=wgs84", *home)
+        assert first.exit_code == 0, first.output
+        (tmp_path / "all.yaml").write_text(first.stdout)
+        again = run("settings", "--profile", profile, "--config", tmp_path / "all.yaml", *home)
+        assert again.stdout == first.stdout
+        assert "distance: wgs84  # great_circle or wgs84\n" in again.stdout
+    refused = run("settings", "--set", "distance=far", *home)
+    assert (refused.exit_code, "expected great_circle or wgs84" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("words", [("run", "--in-process"), ("status",), ("locate", "a.jpg")])

@@ -1,23 +1,37 @@
-"""The code location loads without a network library: what Dagster imports for every step must stay light."""
+"""Code location and workers load without a network library: what every step and driver imports must stay light."""
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration import assets
 
 HEAVY = ("torch", "ray", "transformers", "peft", "open_clip", "torchvision")
-SHOW = f"import sys, json, {{}}; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+SHOW = "import sys, json, {}; print(json.dumps([name for name in {} if name in sys.modules]))"
 
 
-def heavy_modules_after(module):
+def heavy_modules_after(module, heavy=HEAVY):
     done = subprocess.run(
-        [sys.executable, "-c", SHOW.format(module)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", SHOW.format(module, heavy)], capture_output=True, text=True, check=True, timeout=120
     )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_the_code_location_imports_no_network_library():
     assert heavy_modules_after("geo_pipeline.definitions") == []
+
+
+def test_a_worker_that_is_sent_away_is_named_without_importing_what_it_runs_on():
+    sent = {method.worker().__module__ for method in METHODS.values() if method.remote}
+    for path in Path(assets.__file__).parent.glob("*.py"):
+        for name in re.findall(r"map_shards\(\s*(\w+),", text := path.read_text()):
+            sent |= set(re.findall(rf"from (\S+) import .*\b{name}\b", text))
+    assert {"geo_pipeline.segmentation.worker", "geo_pipeline.geosurge.worker", "geo_pipeline.imagery.ingest"} < sent
+    assert heavy_modules_after(", ".join(sorted(sent)), (*HEAVY, "dagster")) == []
 
 
 def test_two_thousand_shards_are_no_burden():
@@ -49,6 +63,15 @@ def test_the_command_line_starts_without_dagster_and_networks():
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_configurations_and_what_workers_are_sent_import_no_pydantic():
+    code = (
+        "import sys, geo_pipeline.profiles.named, geo_pipeline.profiles.paper, geo_pipeline.orchestration.assets; "
+        "print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["False"]
 
 
 def test_the_probe_sees_a_heavy_import():

@@ -1,27 +1,29 @@
 """The worker that answers queries with a baseline: photographs with their class maps to rows of the predictions table.
 
 A plain class, hosted by Ray or by a loop. What a baseline computes belongs to its own module.
+Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 
 Shapes: B images, S length of a description.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
-from geo_pipeline.baselines import checkpoint
-from geo_pipeline.baselines.baseline import Located
 from geo_pipeline.baselines.registry import needs_class_maps
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.inference import prediction_table
 from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
+from geo_pipeline.geosurge.prediction_rows import prediction_table
 from geo_pipeline.geosurge.worker import CutPairs, crops
 from geo_pipeline.imagery.crops import resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
-from geo_pipeline.training.device import pick_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geo_pipeline.baselines.baseline import Located
 
 
 class BaselinePredictor:
@@ -37,6 +39,9 @@ class BaselinePredictor:
         inference: InferenceConfig | None = None,
         device: str | None = None,
     ) -> None:
+        from geo_pipeline.baselines import checkpoint
+        from geo_pipeline.training.device import pick_device
+
         self.inference = inference or InferenceConfig()
         self.device = pick_device(device)
         self.model = checkpoint.load(checkpoint_dir, device=device)
@@ -65,11 +70,12 @@ class BaselinePredictor:
 
     def compute(self, prepared: CutPairs) -> pa.Table:
         """The result of `__call__` for a prepared batch."""
+        import torch
+
         found: list[Located] = []
-        for pixels_BCHW, maps_BHW in prepared.groups:
-            described_BS = self._described(pixels_BCHW, maps_BHW)
-            with torch.inference_mode():
-                found.append(self.model.locate(described_BS))
+        with torch.inference_mode():
+            for pixels_BCHW, maps_BHW in prepared.groups:
+                found.append(self.model.locate(self._described(pixels_BCHW, maps_BHW)))
         lats_deg, lons_deg, scores = (
             np.concatenate([np.zeros(0), *(part[column].double().cpu().numpy() for part in found)]).tolist()
             for column in range(3)
@@ -101,8 +107,7 @@ class BaselinePredictor:
             )
         return maps
 
-    @torch.inference_mode()
-    def _described(self, pixels_BCHW: Tensor, maps_BHW: Tensor) -> Tensor:
+    def _described(self, pixels_BCHW: "Tensor", maps_BHW: "Tensor") -> "Tensor":
         """The mean description (B, S) of each image's crops."""
         described = self.model.describe(pixels_BCHW.to(self.device), maps_BHW.to(self.device))
         return described.unflatten(0, (-1, self._crops_per_image)).mean(dim=1)

@@ -1,6 +1,7 @@
 """`geo-pipeline locate`: a user's photographs through the same worker classes that the lineage uses, in this process.
 
-Needs a home with checkpoints and a gallery that are up to date; trains nothing and writes nothing.
+Needs a home with checkpoints and a gallery that are up to date; trains nothing, and writes nothing
+but the digests of weights that the home did not know yet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.lineage import Lineage, bind
 from geo_pipeline.orchestration.recipe import Asset
+from geo_pipeline.orchestration.weights import refuse_other_weights
 from geo_pipeline.profiles.profile import Profile
 
 SHOWN_REFERENCES = 5
@@ -33,10 +35,13 @@ def locate_images(profile: Profile, home: Home, images: Sequence[Path]) -> list[
     """One dictionary per image, in their order: `image` (the path as given), `retrieval`, `generation`, `router` and
     `references`; `image` and `refused` (the reason and its detail) for one that cannot be read.
 
-    Raises StaleInputError when the home's checkpoints or gallery are missing or stale.
+    Raises StaleInputError when the home's checkpoints or gallery are missing or stale, and ProfileError when weights
+    are not those that they were.
     """
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     Freshness(lineage, home).refuse("locate", _needed(lineage))
+    names = ("segmentations", *(METHODS[method].asset for method in LOCATING))
+    refuse_other_weights(lineage, home, [lineage.assets[name] for name in names])
     canonical = [_canonical(profile, path) for path in images]
     refused = {at: words for at, words in enumerate(canonical) if isinstance(words, str)}
     queries = _queries([image for image in canonical if isinstance(image, Canonical)])

@@ -5,7 +5,7 @@ It ends with the benchmark table and the report's path.
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -100,13 +100,18 @@ def counted(asset: Asset) -> str:
 
 
 def run_lineage(
-    profile: Profile, folder: Path, selection: str | None, in_process: bool, again: str | None = None
+    profile: Profile,
+    folder: Path,
+    selection: str | None,
+    in_process: bool,
+    again: str | None = None,
+    display: Callable[[Console, int], ProgressDisplay] = ProgressDisplay,
 ) -> None:
     """Run what is missing or stale, and what `again` selects though it is fresh.
 
     Raises ProfileError when something has to be there first, and whatever an asset raises.
     """
-    profile.check_start()
+    profile.check_start(in_process)
     warnings.filterwarnings("ignore", module="dagster")
     terminal = console()
     home = Home(folder)
@@ -114,13 +119,15 @@ def run_lineage(
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     where = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
     with held(home.root, terminal.print), where as compute:
-        display = ProgressDisplay(terminal, max(map(len, lineage.assets)))
-        definitions = code_location(lineage, home, compute, display)
+        shown = display(terminal, max(map(len, lineage.assets)))
+        definitions = code_location(lineage, home, compute, shown)
         what = wanted(definitions, lineage, selection, again)
-        display.width = max(map(len, what.assets))
+        shown.width = max(map(len, what.assets))
         terminal.print(f"profile {profile.name}, seed {profile.seed}, home {folder}")
-        with local_instance(home, os.environ, display.note) as instance, display.progress:
-            summary = bring_up_to_date(definitions, lineage, home, instance, what, display)
+        for path, value, own in profile.chosen:
+            terminal.print(f"  {path}: {value} (the profile has {own})", soft_wrap=True)
+        with local_instance(home, os.environ, shown.note) as instance, shown.progress:
+            summary = bring_up_to_date(definitions, lineage, home, instance, what, shown)
     if not summary.executed:
         terminal.print("nothing to do: everything is up to date")
     print_results(terminal, home, lineage)

@@ -4,7 +4,6 @@ Both run the same jobs and training loops with the same number of torch threads,
 does with a shard belongs to shard_job.py, what is computed to the workers.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -78,9 +77,7 @@ def run_loop(loop: Loop, kwargs: Mapping[str, object], report: Report, threads: 
 
 
 def set_threads(threads: int) -> None:
-    """Set torch's CPU threads, which decide the order of its sums, where the work has imported torch."""
-    torch, transformers = sys.modules.get("torch"), sys.modules.get("transformers")
-    if torch is not None:
-        torch.set_num_threads(threads)
-    if transformers is not None:
-        transformers.logging.disable_progress_bar()
+    """Import torch and set its CPU threads, which decide the order of its sums, before any operator of it runs."""
+    import torch
+
+    torch.set_num_threads(threads)

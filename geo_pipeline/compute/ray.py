@@ -13,10 +13,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import geo_pipeline
+from geo_pipeline.compute.capacity import workers_that_fit
 from geo_pipeline.compute.compute import Loop, Notes, ShardJob
 from geo_pipeline.compute.ray_address import require_cluster
 from geo_pipeline.compute.ray_shards import ShardActors
-from geo_pipeline.compute.ray_training import train_on_ray
+from geo_pipeline.compute.ray_training import asks_of, train_on_ray
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.training.outcome import Report, TrainingResult
 
@@ -28,6 +29,7 @@ SETTINGS = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # an actor that was ended is no news
     "RAY_worker_niceness": "0",  # Ray's own 15 starves the work wherever something else runs
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each look takes one row; at 2 s a short training waits for its rows
     "RAY_DEDUP_LOGS_SKIP_REGEX": "Task ShardActor|A worker died",  # is tried again, and reported by us where it is not
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a reader that outlives the run must not start Ray again
 }
@@ -66,8 +68,8 @@ class RayCompute:
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. At most `actors` workers (`cpu_actors` on CPUs); each opens the job once and ends with the call.
 
-        Raises ComputeError, which names job and shard, when the job raises, when its process dies again and again, and
-        when nothing moves for `stall_s`.
+        Raises ComputeError, which names job and shard, when the job raises, when its process dies again and again,
+        when nothing moves for `stall_s`, and at once when a Ray of this machine has no room for any worker.
         """
         if not keys:
             return
@@ -76,14 +78,29 @@ class RayCompute:
         size, cpus, gpus = (
             (config.cpu_actors, 1.0, 0.0) if on_cpu else (config.actors, NETWORK_CPUS, config.gpus_per_worker)
         )
+        asks = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+        size = self._fitting(job.name, min(size, len(keys)), asks, together=False)
         yield from ShardActors(job, size, cpus, gpus, config.stall_s).results(keys)
 
     def train(
         self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
     ) -> TrainingResult:
-        """See Compute. Workers and driver share the home's folder."""
+        """See Compute. Workers and driver share the home's folder.
+
+        Raises ComputeError at once when a Ray of this machine has no room for all workers.
+        """
         self._start()
-        return train_on_ray(loop, kwargs, report, workers or self.config.train_workers, self.config)
+        count = self._fitting("the training", workers or self.config.train_workers, asks_of(self.config), together=True)
+        return train_on_ray(loop, kwargs, report, count, self.config)
+
+    def _fitting(self, name: str, workers: int, asks: Mapping[str, float], *, together: bool) -> int:
+        import ray
+
+        local = self._address() is None
+        return workers_that_fit(name, workers, asks, ray.cluster_resources(), local=local, together=together)
+
+    def _address(self) -> str | None:
+        return os.environ.get("RAY_ADDRESS") or self.config.address
 
     def _start(self) -> None:
         if self._shared is not None:
@@ -91,7 +108,7 @@ class RayCompute:
             return
         if self._started:
             return
-        address = os.environ.get("RAY_ADDRESS") or self.config.address
+        address = self._address()
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         if address:
@@ -100,6 +117,7 @@ class RayCompute:
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             settings = {"address": "local", "num_cpus": self.config.cpus, "include_dashboard": False}
+            settings |= {} if self.config.gpus is None else {"num_gpus": self.config.gpus}
         import ray
 
         with _importable_by_local_workers():

@@ -139,7 +139,7 @@ class ShardActors:
                     return None
             raise ComputeError(
                 f"{self._name} died {TRIES} times {where}, expected it to live: {_cause_of_death(str(error))}. If "
-                "memory ran out, lower `actors` or `batch_rows` in the profile; if it is this shard, look at its "
+                "memory ran out, lower compute.actors or compute.batch_rows (--set); if it is this shard, look at its "
                 "input; run again, finished shards are kept"
             ) from None
         except errors.RuntimeEnvSetupError as error:
@@ -163,7 +163,7 @@ class ShardActors:
             reason = f"no worker answers; each asks {asked}, and the cluster has {'; '.join(lacking) or 'that free'}"
         return ComputeError(
             f"found no result of {self._name} for {self._stall_s:.0f} s, expected one: {reason}. Free resources, or "
-            "raise `stall_s` in the profile, and run again; finished shards are kept"
+            "raise compute.stall_s (--set), and run again; finished shards are kept"
         )
 
 

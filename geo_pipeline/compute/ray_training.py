@@ -49,6 +49,11 @@ def train_on_ray(
         shutil.rmtree(storage, ignore_errors=True)
 
 
+def asks_of(config: ComputeConfig) -> dict[str, float]:
+    """What each worker of a training asks of Ray."""
+    return {"CPU": 1.0} | ({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {})
+
+
 def _fit(
     loop: Loop,
     kwargs: Mapping[str, object],
@@ -60,7 +65,6 @@ def _fit(
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    resources = {"CPU": 1.0} | ({"GPU": config.gpus_per_worker} if config.gpus_per_worker else {})
     trainer = TorchTrainer(
         _ray_loop,
         train_loop_config={
@@ -69,11 +73,11 @@ def _fit(
             "threads": config.train_threads,
             "result": str(storage / RESULT),
         },
-        torch_config=TorchConfig(backend="nccl" if config.gpus_per_worker else "gloo"),
+        torch_config=TorchConfig(backend=_backend(config)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=bool(config.gpus_per_worker),
-            resources_per_worker=resources,
+            resources_per_worker=asks_of(config),
             placement_strategy="SPREAD",
         ),
         run_config=ray.train.RunConfig(
@@ -91,6 +95,12 @@ def _fit(
         follow()
     if fitting.error is not None:
         raise _failed(fitting.error)
+
+
+def _backend(config: ComputeConfig) -> str:
+    if config.backend == "auto":
+        return "nccl" if config.gpus_per_worker else "gloo"
+    return config.backend
 
 
 class _Fitting(threading.Thread):

@@ -4,6 +4,7 @@ Where it runs belongs to in_process.py and ray.py. The same rows are cut into th
 do not depend on where that is.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,8 +46,10 @@ class TableJob:
       `worker`, made there too, once in each process, at its first row.
     - `outputs[key]`: the tables to write; the first is written last and says that the shard is done.
       `fingerprints[key]` is written with them.
-    - `batch_rows`: rows that the worker gets at once; `torch_threads`: CPU threads of its network; `ahead`: batches
-      that are prepared ahead, each in a thread of its own, by a worker that has `prepare` and `compute`.
+    - `batch_rows`: rows that the worker gets at once; `ahead`: batches that are prepared ahead, each in a thread of its
+      own, by a worker that has `prepare` and `compute`.
+    - `network`: the worker imports torch only where it is made, so torch gets its `torch_threads` (CPU threads) ahead
+      of that. Where the worker's module has imported torch it gets them anyway.
     - `finish(rows, parts)`: the tables of a shard from the rows that were read and the results of its batches; by
       default the results are the only table. `notes(tables)`: what to report of a shard besides its rows.
     """
@@ -59,6 +62,7 @@ class TableJob:
     outputs: Mapping[str, tuple[Artifact, ...]]
     fingerprints: Mapping[str, str]
     batch_rows: int
+    network: bool = False
     torch_threads: int = 1
     ahead: int = 2
     finish: Callable[[pa.Table, list[pa.Table]], Tables] | None = None
@@ -101,7 +105,8 @@ class OpenTableJob:
 
     @cached_property
     def _worker(self) -> Worker | PreparingWorker:
-        set_threads(self.job.torch_threads)
+        if self.job.network or "torch" in sys.modules:
+            set_threads(self.job.torch_threads)
         return self.job.worker(**self.job.arguments(self._reads))
 
     def _results(self, rows: pa.Table) -> Iterator[pa.Table]:

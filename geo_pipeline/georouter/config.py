@@ -5,7 +5,7 @@ belong to the table's labels: `geo_pipeline.routing.preference`.
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.routing.prompt import PROMPT_VARIANTS, PromptVariant
@@ -41,7 +41,7 @@ class RouterConfig:
     cosine: bool = False
     hard_labels: bool = False
     holdout: float = 0.01
-    keep: str = "last"
+    keep: Literal["last", "best"] = "last"
     checkpoint_steps: int = 500
     seed: int = 0
 

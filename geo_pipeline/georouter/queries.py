@@ -9,8 +9,7 @@ from typing import Any
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.imagery.decode import decode_rgb
-from geo_pipeline.lvlm.prompts import Prompt
-from geo_pipeline.routing.prompt import Coordinate, RouterInputs, build_prompt
+from geo_pipeline.routing.prompt import Coordinate, Prompt, RouterInputs, build_prompt
 
 
 @dataclass(frozen=True, eq=False)

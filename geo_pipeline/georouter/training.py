@@ -42,14 +42,22 @@ Asked = tuple[PromptBatch, Tensor]
 """Prompts of M lessons and their targets (M,)."""
 
 
-def train(georouting: Path, images: list[Path], config: RouterConfig, out_dir: Path, report: Report) -> TrainingResult:
+def train(
+    georouting: Path,
+    images: list[Path],
+    config: RouterConfig,
+    out_dir: Path,
+    report: Report,
+    labels: Mapping[str, Any] | None = None,
+) -> TrainingResult:
     """Train a router and write its checkpoint to `out_dir`; resumes an interrupted training of the same inputs.
 
     `images` are Parquet files with the queries and their top-1 references. `report` gets one dictionary per epoch.
+    `labels` says in the card how the table's labels were made.
     Raises `LessonsError`, `LvlmNotFoundError`, TrainingDivergedError, CheckpointError.
     """
     workers = Workers.present()
-    return train_on(RouterTask(georouting, images, config, workers), Path(out_dir), report)
+    return train_on(RouterTask(georouting, images, config, workers, labels), Path(out_dir), report)
 
 
 def train_on(task: "RouterTask", out_dir: Path, report: Report) -> TrainingResult:
@@ -84,7 +92,14 @@ def epoch_batches(lengths: list[int], batch: int, seed: int, epoch: int) -> list
 class RouterTask(Task[Asked]):
     """GeoRouter on lessons."""
 
-    def __init__(self, georouting: Path, images: list[Path], config: RouterConfig, workers: Workers) -> None:
+    def __init__(
+        self,
+        georouting: Path,
+        images: list[Path],
+        config: RouterConfig,
+        workers: Workers,
+        labels: Mapping[str, Any] | None = None,
+    ) -> None:
         self.config, self.workers = config, workers
         self.name = f"the router ({config.variant})"
         lessons = read_lessons(georouting, images, config)
@@ -108,7 +123,12 @@ class RouterTask(Task[Asked]):
         with georouting.open("rb") as file:
             table = hashlib.file_digest(file, "sha256").hexdigest()
         self.fingerprint = fingerprint_of(config.to_json(), table, backbone)
-        self.card = {"config": config.to_json(), "backbone_fingerprint": backbone, "table_sha256": table}
+        self.card = {
+            "config": config.to_json(),
+            "labels": dict(labels or {}),
+            "backbone_fingerprint": backbone,
+            "table_sha256": table,
+        }
 
     def rate(self, epoch: int, step: int) -> float:
         """See Task."""

@@ -1,21 +1,23 @@
 """Routes queries with a trained router: one row per query, with its score, its choice and the chosen coordinate.
 
 A paradigm that failed is never chosen while the other one answered; where both failed, the row is a counted failure.
+
+Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import torch
 
 from geo_pipeline.contracts.contract import load as load_contract
-from geo_pipeline.georouter.checkpoint import load_router
 from geo_pipeline.georouter.queries import Query, query_from_row, query_prompt
-from geo_pipeline.lvlm.prompts import Prompt, encode
 from geo_pipeline.routing.decision import Paradigm, decide
-from geo_pipeline.routing.prompt import PromptVariant
+from geo_pipeline.routing.prompt import Prompt, PromptVariant
+
+if TYPE_CHECKING:
+    import torch
 
 BOTH_FAILED = "both_paradigms_failed"
 
@@ -43,8 +45,10 @@ class RouterPredictor:
     """
 
     def __init__(
-        self, checkpoint_dir: Path | str, method: str | None = None, device: torch.device | None = None
+        self, checkpoint_dir: Path | str, method: str | None = None, device: "torch.device | None" = None
     ) -> None:
+        from geo_pipeline.georouter.checkpoint import load_router
+
         self.router, self.lvlm, self.config = load_router(Path(checkpoint_dir), device)
         self.method = method or method_name(self.config.variant)
 
@@ -74,6 +78,10 @@ class RouterPredictor:
 
     def _scores(self, asked: list[tuple[str, Prompt]]) -> dict[str, float]:
         """Routing score r by image id."""
+        import torch
+
+        from geo_pipeline.lvlm.prompts import encode
+
         scores: dict[str, float] = {}
         for start in range(0, len(asked), self.config.lvlm.batch):
             part = asked[start : start + self.config.lvlm.batch]

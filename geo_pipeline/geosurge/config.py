@@ -33,7 +33,7 @@ class VisionConfig:
     `model` is an open_clip name, `local-dir:<folder>` (open_clip_config.json and open_clip_model.safetensors) or
     `sample:clip` (weights in the package). `pretrained` is an open_clip tag or a .safetensors file and only counts
     for an open_clip name. `quick_gelu` must be given for a file: OpenAI's weights need QuickGELU, and nothing in a file
-    of tensors says so.
+    of tensors says so. `width` narrows an open_clip model for a rehearsal; None: as it is published.
     """
 
     model: str = "ViT-L-14-336-quickgelu"
@@ -42,6 +42,7 @@ class VisionConfig:
     input_px: int = 336
     resize_px: int = 384
     trainable_blocks: int = 1
+    width: int | None = None
 
     def __post_init__(self) -> None:
         _demand(self.input_px > 0, f"vision.input_px is {self.input_px}; expected a positive number of pixels.")
@@ -127,7 +128,9 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _demand(self.batch >= 1, f"training.batch is {self.batch}; expected 1 or more.")
+        _demand(self.lr > 0, f"training.lr is {self.lr}; expected above 0.")
+        for name in ("batch", "patience"):
+            _demand(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}; expected 1 or more.")
         _demand(self.max_epochs >= 1, f"training.max_epochs is {self.max_epochs}; expected 1 or more.")
         _demand(0 < self.gamma <= 1, f"training.gamma is {self.gamma}; expected a factor above 0, at most 1.")
         _demand(
@@ -146,7 +149,8 @@ class TrainingConfig:
         )
         for name in ("shuffle_rows", "loader_threads", "checkpoint_steps"):
             _demand(getattr(self, name) >= 1, f"training.{name} is {getattr(self, name)}; expected 1 or more.")
-        _demand(self.prefetch >= 0, f"training.prefetch is {self.prefetch}; expected 0 or more.")
+        for name in ("prefetch", "weight_decay", "loader_budget_mib", "decoded_budget_mib"):
+            _demand(getattr(self, name) >= 0, f"training.{name} is {getattr(self, name)}; expected 0 or more.")
         if self.micro_batch is not None:
             _demand(self.micro_batch >= 1, f"training.micro_batch is {self.micro_batch}; expected 1 or more, or none.")
             _demand(
@@ -248,6 +252,10 @@ class InferenceConfig:
         _demand(self.crops in ("ten", "centre"), f"inference.crops is {self.crops!r}; expected 'ten' or 'centre'.")
         for name in ("top_k", "candidates", "batch"):
             _demand(getattr(self, name) >= 1, f"inference.{name} is {getattr(self, name)}; expected 1 or more.")
+        _demand(
+            0 <= self.phash_bits <= 64, f"inference.phash_bits is {self.phash_bits}; hashes have 64: expected 0 to 64."
+        )
+        _demand(self.author_km >= 0, f"inference.author_km is {self.author_km}; expected 0 or more.")
         _demand(
             self.similarity_temperature > 0,
             f"inference.similarity_temperature is {self.similarity_temperature}; expected above 0.",

@@ -19,6 +19,7 @@ from torch.nn import functional
 from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
+from geo_pipeline.geosurge.prediction_rows import prediction_table
 from geo_pipeline.geosurge.scores import combine, partition_scores, summed_table
 from geo_pipeline.training.checkpoint import CheckpointError, fill
 from geo_pipeline.training.device import pick_device
@@ -138,34 +139,3 @@ def feature_matrix(table: pa.Table) -> np.ndarray:
     column = table["feature"].combine_chunks()
     flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     return flat.reshape(len(table), -1) if len(table) else flat.reshape(0, 0)
-
-
-def prediction_table(
-    method: str,
-    image_ids: list[str],
-    lats_deg: list[float | None],
-    lons_deg: list[float | None],
-    scores: list[float | None],
-    failures: list[str | None] | None = None,
-    candidates: tuple[list[list[str]], list[list[float]], list[list[float]], list[list[float]]] | None = None,
-) -> pa.Table:
-    """Rows of the predictions table; `candidates` are ids, latitudes, longitudes and scores, best first."""
-    count = len(image_ids)
-    absent: list[None] = [None] * count
-    ids, lats, lons, values = candidates if candidates is not None else (absent, absent, absent, absent)
-    return pa.table(
-        {
-            "image_id": pa.array(image_ids, pa.string()),
-            "method": pa.array([method] * count, pa.string()),
-            "lat_deg": pa.array(lats_deg, pa.float64()),
-            "lon_deg": pa.array(lons_deg, pa.float64()),
-            "score": pa.array(scores, pa.float64()),
-            "failure": pa.array(failures if failures is not None else absent, pa.string()),
-            "raw_answer": pa.array(absent, pa.string()),
-            "chosen": pa.array(absent, pa.string()),
-            "candidate_ids": pa.array(ids, pa.list_(pa.string())),
-            "candidate_lats_deg": pa.array(lats, pa.list_(pa.float64())),
-            "candidate_lons_deg": pa.array(lons, pa.list_(pa.float64())),
-            "candidate_scores": pa.array(values, pa.list_(pa.float64())),
-        }
-    )

@@ -1,7 +1,7 @@
 """Images and their class maps, decoded together: the rows that training reads, and batches of crops.
 
 An image and its map always go through the same resize, crop and flip. Decoding of hostile files belongs to `imagery`;
-here bytes are already canonical.
+here bytes are already canonical. Torch is imported where tensors are made, for the workers (see `worker`).
 
 Shapes: B images, H x W pixels, N rows.
 """
@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
 from PIL import Image
-from torch import Tensor
 
 from geo_pipeline.geosurge.config import TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.row_groups import ColumnFiles, KeptGroups, files_digest, read_columns, rows_by_id
@@ -25,8 +24,12 @@ from geo_pipeline.imagery.crops import centre_crop, resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.training.order import Part
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 Pair = tuple[np.ndarray, np.ndarray]
-Crops = tuple[Tensor, Tensor]
+Crops = tuple["Tensor", "Tensor"]
 """Pixels (B, 3, H, W) and class maps (B, H, W), uint8."""
 _MIB = 1 << 20
 
@@ -53,12 +56,14 @@ def decode_pair(jpeg: bytes, class_map_png: bytes, resize_px: int) -> Pair:
     return resize_pair(image_HWC, class_map_HW, resize_px)
 
 
-def stack_pairs(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+def stack_pairs(pairs: Sequence[Pair]) -> Crops:
     """uint8 pixels (B, 3, H, W) and class maps (B, H, W) of equally large pairs.
 
     In numpy only: an operator of torch in the loader's thread would keep a second team of OpenMP threads spinning
     beside the one that trains.
     """
+    import torch
+
     pixels_BHWC = np.stack([image for image, _ in pairs])
     pixels_BCHW = np.ascontiguousarray(pixels_BHWC.transpose(0, 3, 1, 2))
     return torch.from_numpy(pixels_BCHW), torch.from_numpy(np.stack([class_map for _, class_map in pairs]))
@@ -113,7 +118,7 @@ class TrainingPairs:
         return stack_pairs([self._crop(pair, int(row), epoch) for pair, row in zip(pairs, rows, strict=True)])
 
     def prefetched(
-        self, parts: Iterable[Part], epoch: int | None, device: torch.device
+        self, parts: Iterable[Part], epoch: int | None, device: "torch.device"
     ) -> Iterator[tuple[Part, Crops]]:
         """Each part with the `batch` of its rows, on the device, made ahead of time: `prefetch` batches wait while one
         is trained on.
@@ -153,6 +158,6 @@ class TrainingPairs:
         return largest * len(self.image_ids) <= self._training.decoded_budget_mib * _MIB
 
 
-def _arrived(part: Part, crops: Future[Crops], device: torch.device) -> tuple[Part, Crops]:
+def _arrived(part: Part, crops: Future[Crops], device: "torch.device") -> tuple[Part, Crops]:
     pixels_MCHW, class_map_MHW = crops.result()
     return part, (pixels_MCHW.to(device, non_blocking=True), class_map_MHW.to(device, non_blocking=True))

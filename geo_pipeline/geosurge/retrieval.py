@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.inference import CellScorer, prediction_table
+from geo_pipeline.geosurge.inference import CellScorer
+from geo_pipeline.geosurge.prediction_rows import prediction_table
 from geo_pipeline.geosurge.scores import combine
 from geo_pipeline.imagery.authors import author_keys
 

@@ -196,10 +196,27 @@ def _load_named(config: VisionConfig) -> VisionTower:
     check_activation(config, bool(card.get("quick_gelu", False)))
     force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
     model = open_clip.create_model(
-        config.model, pretrained=config.pretrained, precision="fp32", force_image_size=force_px
+        config.model,
+        pretrained=config.pretrained,
+        precision="fp32",
+        force_image_size=force_px,
+        **narrowed(card, config),
     )
+    card = {**card, **narrowed(card, config)}
     architecture = _architecture(card, open_clip.get_model_preprocess_cfg(model), config)
     return VisionTower(_plain_vit(model.visual, config.model), architecture, config.trainable_blocks)
+
+
+def narrowed(card: Mapping[str, Any], config: VisionConfig) -> dict[str, Any]:
+    """What of an open_clip model's card changes when both of its towers get `config.width`; nothing without one."""
+    if config.width is None:
+        return {}
+    heads = max(1, config.width // 64)
+    return {
+        "embed_dim": config.width,
+        "vision_cfg": {**card["vision_cfg"], "width": config.width, "head_width": config.width // heads},
+        "text_cfg": {**card["text_cfg"], "width": config.width, "heads": heads},
+    }
 
 
 def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:

@@ -3,6 +3,7 @@
 A batch of photographs with their class maps to visual representations. A plain class, hosted by `compute` or by a loop.
 
 What is predicted from the features belongs to `inference`.
+Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
 from dataclasses import dataclass
@@ -10,22 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.inference import CellPredictor
-from geo_pipeline.geosurge.model import GeoSurge
-from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
+from geo_pipeline.geosurge.pairs import Crops, Pair, PairError, decode_pair, stack_pairs
 from geo_pipeline.imagery.crops import centre_crop, ten_crop
 
 
 @dataclass(frozen=True, eq=False)
 class CutPairs:
-    """Crops of a batch as the network takes them, in groups: uint8 pixels (B, 3, H, W) and class maps (B, H, W)."""
+    """Crops of a batch as the network takes them, in groups."""
 
     image_ids: list[str]
-    groups: list[tuple[Tensor, Tensor]]
+    groups: list[Crops]
 
 
 class FeatureWorker:
@@ -37,6 +34,8 @@ class FeatureWorker:
         inference: InferenceConfig | None = None,
         device: str | None = None,
     ) -> None:
+        from geo_pipeline.geosurge.model import GeoSurge
+
         self.inference = inference or InferenceConfig()
         self.model = GeoSurge.from_pretrained(checkpoint_dir, device=device)
         self.device = self.model.geography.log_scale_P.device
@@ -82,15 +81,17 @@ class FeatureWorker:
     def _crops_per_image(self) -> int:
         return 10 if self.inference.crops == "ten" else 1
 
-    @torch.inference_mode()
-    def _features(self, groups: list[tuple[Tensor, Tensor]]) -> np.ndarray:
+    def _features(self, groups: list[Crops]) -> np.ndarray:
         """Mean unit features (B, D), a group of crops at a time, in the precision of the training."""
+        import torch
+
         bf16 = self.model.config.training.precision == "bf16"
         means = [np.zeros((0, self.model.config.embedding_dim), np.float32)]
-        for pixels_BCHW, maps_BHW in groups:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
-            means.append(features_BD.unflatten(0, (-1, self._crops_per_image)).mean(dim=1).cpu().numpy())
+        with torch.inference_mode():
+            for pixels_BCHW, maps_BHW in groups:
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                    features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
+                means.append(features_BD.unflatten(0, (-1, self._crops_per_image)).mean(dim=1).cpu().numpy())
         return np.concatenate(means)
 
 
@@ -100,15 +101,11 @@ class PhotographPredictor(FeatureWorker):
     `method` is the name that the rows carry.
     """
 
-    def __init__(
-        self,
-        checkpoint_dir: Path | str,
-        inference: InferenceConfig | None = None,
-        device: str | None = None,
-        method: str = "geosurge",
-    ) -> None:
-        super().__init__(checkpoint_dir, inference, device)
-        self.cells = CellPredictor(checkpoint_dir, inference, device, method)
+    def __init__(self, checkpoint_dir: Path | str, inference: InferenceConfig, method: str) -> None:
+        from geo_pipeline.geosurge.inference import CellPredictor
+
+        super().__init__(checkpoint_dir, inference)
+        self.cells = CellPredictor(checkpoint_dir, inference, method=method)
 
     def compute(self, prepared: CutPairs) -> pa.Table:
         """Rows of the predictions table of a prepared batch."""

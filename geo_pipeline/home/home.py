@@ -244,8 +244,8 @@ class Home:
     def commit_folder(self, artifact: Artifact, fingerprint: str) -> Stored:
         """Mark the built folder as whole and swap it to where it belongs; the one that was there is removed."""
         built, location = self.building_location(artifact, fingerprint), self.location(artifact)
+        shutil.rmtree(built / LAST, ignore_errors=True)
         if not self.finished_building(artifact, fingerprint):
-            shutil.rmtree(built / LAST, ignore_errors=True)
             for leftover in built.rglob(".*.part"):  # of a run that was killed while it wrote the marker
                 leftover.unlink()
             content, files = integrity.folder_content(built, {*NO_CONTENT, MARKER})

@@ -2,22 +2,25 @@
 
 Greedy decoding until the end of turn. The raw answer is kept; an answer without a coordinate is a row with null
 coordinates and its reason. Only the canonical JPEG's pixels are read: no EXIF, no ids.
+
+Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from geo_pipeline.contracts.contract import load as load_contract
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.lvlm.answers import parse_coordinate
 from geo_pipeline.lvlm.config import LvlmConfig
-from geo_pipeline.lvlm.model import LoadedLvlm, load
-from geo_pipeline.lvlm.prompts import encode, generation_prompt
+
+if TYPE_CHECKING:
+    from geo_pipeline.lvlm.model import LoadedLvlm
 
 METHOD = "generation"
 
@@ -34,6 +37,8 @@ class GenerationPredictor:
     """Loads the model once; then `predictor(table[image_id, jpeg])` gives rows of the `predictions` contract."""
 
     def __init__(self, config: LvlmConfig, method: str = METHOD) -> None:
+        from geo_pipeline.lvlm.model import load
+
         self.config = config
         self.method = method
         self.lvlm = load(config)
@@ -67,8 +72,12 @@ class GenerationPredictor:
         return pa.Table.from_pylist(rows, schema=load_contract("predictions").arrow_schema)
 
 
-def generate_answers(lvlm: LoadedLvlm, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+def generate_answers(lvlm: "LoadedLvlm", images: Sequence[NDArray[np.uint8]]) -> list[str]:
     """Greedy answers of one batch of photographs, in order, without special tokens."""
+    import torch
+
+    from geo_pipeline.lvlm.prompts import encode, generation_prompt
+
     if not images:
         return []
     batch = encode(lvlm, [generation_prompt(image) for image in images]).to(lvlm.device)

@@ -73,7 +73,8 @@ class Method:
     - `queries(reads, query_set)`: the table that the implementation is called with; `arguments(reads)`: its
       constructor's arguments.
     - `settings(profile)`: the configuration that its answers depend on.
-    - `query_sets`: `all` also answers the router's training queries. `variant`: a router's prompt variant, else None.
+    - `query_sets`: `all` also answers the router's training queries. `variant`: the prompt of a router
+      that has one of its own, else None.
     - `baseline`: the name of the baseline (`baselines.registry`) that it trains and answers with, else None.
     """
 

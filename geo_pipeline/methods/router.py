@@ -71,7 +71,7 @@ def _settings(profile: Settings) -> object:
     return profile.lvlm
 
 
-def _router(name: str, title: str, asset: str, variant: str, description: str) -> Method:
+def _router(name: str, title: str, asset: str, variant: str | None, description: str) -> Method:
     return Method(
         name=name,
         title=title,
@@ -93,7 +93,7 @@ ROUTER = _router(
     "router",
     "GeoRouter",
     "routed_predictions",
-    "full",
+    None,  # as `router.variant` of the profile says
     (
         "GeoRouter's answer: for each query it reads the photograph and both paradigms' answers and takes the "
         "one it trusts more."

@@ -24,6 +24,7 @@ from geo_pipeline.orchestration.observation import INDEX, observe
 from geo_pipeline.orchestration.partitions import range_tags
 from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.orchestration.recipe import Asset
+from geo_pipeline.orchestration.weights import refuse_other_weights
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _BARE_NAME = re.compile(r"(?<!\w)(?!(?:and|or|not|sinks|roots)\b)[A-Za-z_]\w*")
@@ -75,7 +76,8 @@ def bring_up_to_date(
 ) -> Summary:
     """Look at the photographs, and execute what is missing or stale of `what` (the everyday keys without it).
 
-    Raises the first error of an asset, or CheckFailedError. `tags` are given to every run.
+    Raises the first error of an asset, CheckFailedError, or ProfileError for weights that changed. `tags` are given to
+    every run.
     """
     watcher = progress or Progress()
     with held(home.root, watcher.note):
@@ -98,6 +100,8 @@ def _bring_up_to_date(
     job = definitions.resolve_implicit_global_asset_job_def()
     remove_leftovers(home)
     freshness = Freshness(lineage, home)
+    if lineage.profile.needs:
+        refuse_other_weights(lineage, home, _to_be_made(chosen, lineage, freshness))
     for name, keys in chosen.assets.items():
         asset = lineage.assets[name]
         if asset.declared.observed:
@@ -126,6 +130,15 @@ def needed_keys(instance: dg.DagsterInstance, asset: Asset, freshness: Freshness
     """Keys that have to be made, or whose record in Dagster has to be renewed, in order."""
     unrecorded = events.unrecorded_keys(instance, asset, freshness)
     return [key for key in keys if key in unrecorded or freshness.own_state(asset, key) != "fresh"]
+
+
+def _to_be_made(chosen: Wanted, lineage: Lineage, freshness: Freshness) -> list[Asset]:
+    """The assets of which something will be made, as far as that is known before the photographs are looked at."""
+    return [
+        lineage.assets[name]
+        for name, keys in chosen.assets.items()
+        if name in chosen.again or any(freshness.state(lineage.assets[name], key) != "fresh" for key in keys)
+    ]
 
 
 def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | None) -> list[str]:

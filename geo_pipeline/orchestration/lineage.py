@@ -1,7 +1,7 @@
 """The assets of a profile in the order in which data flows, and what each reads of the others. No Dagster here."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from geo_pipeline.benchmarks.benchmark import Benchmark
@@ -82,6 +82,11 @@ def bind(
             f"found the benchmarks {', '.join(unknown)} in profile {profile.name}, expected some of "
             f"{', '.join(benchmarks)}; register them"
         )
+    counts = dict(profile.expected_counts)
+    benchmarks = {
+        name: replace(each, expected_count=counts[name]) if name in counts else each
+        for name, each in benchmarks.items()
+    }
     scope = Scope(profile, shards_of(profile), methods, benchmarks)
     assets: dict[str, Asset] = {}
     for recipe in recipes:

@@ -24,6 +24,7 @@ from geo_pipeline.orchestration.launchpad import Launch
 from geo_pipeline.orchestration.lineage import Lineage
 from geo_pipeline.orchestration.progress import Progress
 from geo_pipeline.orchestration.recipe import Asset
+from geo_pipeline.orchestration.weights import refuse_other_weights
 from geo_pipeline.orchestration.work import Notes, Work
 
 OWNERS = ["team:geo-pipeline"]
@@ -100,6 +101,7 @@ class Materialization:
         stale = [key for key in keys if self.config.again or self.freshness.own_state(self.asset, key) != "fresh"]
         self._record_fresh([key for key in keys if key not in set(stale)])
         if stale:
+            refuse_other_weights(self.lineage, self.home, [self.asset])
             try:
                 self.asset.make(self._work(stale))
             except (ContractError, ComputeError) as error:

@@ -109,11 +109,12 @@ class Asset:
     @cached_property
     def code_version(self) -> str:
         """Changes when the code or the settings that decide any of its bytes change."""
-        return code_version(
-            self.counted,
-            (self._settings, [self._own_settings(key) for key in self.keys if self.declared.settings_of]),
-            self._tables,
-        )
+        return code_version(self.counted, self.settings, self._tables)
+
+    @property
+    def settings(self) -> object:
+        """The configuration that decides any of its bytes."""
+        return (self._settings, [self._own_settings(key) for key in self.keys if self.declared.settings_of])
 
     def version_of(self, key: str) -> str:
         """The code version of one key; narrower than the asset's where keys have code or settings of their own."""

@@ -106,7 +106,8 @@ class Work(HomeReads[Profile]):
     ) -> None:
         """Make every key (or some) with a worker, where the work runs: it reads a shard there and writes it there.
 
-        See compute.shard_job. `on_cpu`: the worker runs no network; `in_this_process`: it is too cheap to be sent away.
+        See compute.shard_job. `on_cpu`: the worker runs no network; `in_this_process`: it is too cheap to be sent away
+        (torch, where it needs it, comes with its module).
         """
         wanted = self.keys if keys is None else tuple(keys)
         config = self.profile.compute
@@ -119,6 +120,7 @@ class Work(HomeReads[Profile]):
             outputs={key: self.asset.outputs(key) for key in wanted},
             fingerprints={key: self._fingerprints[key] for key in wanted},
             batch_rows=batch_rows or config.batch_rows,
+            network=not (on_cpu or in_this_process),
             torch_threads=config.torch_threads,
             ahead=ahead,
             finish=finish,

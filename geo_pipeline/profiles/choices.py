@@ -20,6 +20,7 @@ REMEMBERED = "profile.json"
 _DIGEST = "digest"
 _RESULTS = ("tables", "checkpoints", "manifests")
 BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
+SETTING_SYNTAX = "PATH=VALUE"
 _SOURCE = ("images", "metadata", "format", "benchmarks", "follow_links")
 
 
@@ -41,6 +42,8 @@ class Choices:
     - `shards`: number of reference shards; `max_rejected`: share of photographs that may be rejected.
     - `baselines`: names of the baselines that a plain run trains; empty: none.
     - `follow_links`: whether links of loose photographs may lead out of their folder.
+    - `config`: the text of a configuration file; empty: without one.
+    - `settings`: settings by their paths, as YAML; empty: the setting is taken away, and with an empty path all are.
     """
 
     profile: str | None = None
@@ -53,6 +56,8 @@ class Choices:
     max_rejected: float | None = None
     baselines: tuple[str, ...] | None = None
     follow_links: bool | None = None
+    config: str | None = None
+    settings: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "metadata"):
@@ -78,15 +83,24 @@ class Choices:
         """
         if self.profile not in (None, remembered.profile):
             return self
+        kept = {} if "" in (self.settings or {}) else remembered.assigned
         fits = self.images in (None, remembered.images)
         names = [each.name for each in fields(self) if fits or each.name not in (*_SOURCE, "shards")]
-        return replace(self, **{name: getattr(remembered, name) for name in names if getattr(self, name) is None})
+        found = replace(self, **{name: getattr(remembered, name) for name in names if getattr(self, name) is None})
+        return replace(found, settings={**kept, **(self.settings or {})} or None)
+
+    @property
+    def assigned(self) -> dict[str, str]:
+        """The settings that are given and not taken away."""
+        return {path: text for path, text in (self.settings or {}).items() if text}
 
     def remember(self, home: Path) -> None:
         """Write the choices into the home, so that later commands on it need none of them."""
         home.mkdir(parents=True, exist_ok=True)
-        said = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "benchmarks"}
+        apart = ("benchmarks", "settings")
+        said = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in apart}
         known = {name: value for name, value in said.items() if value not in (None, "")}
+        known |= {"settings": self.assigned} if self.assigned else {}
         known |= {"benchmarks": [vars(each) for each in self.benchmarks]} if self.benchmarks else {}
         known[_DIGEST] = _digest(known)
         write_whole(home / REMEMBERED, json.dumps(known, indent=1) + "\n")
@@ -104,7 +118,8 @@ def remembered_choices(home: Path) -> Choices | None:
         benchmarks = tuple(BenchmarkFiles(**each) for each in known.pop("benchmarks", ())) or None
         baselines = known.pop("baselines", None)
         named = None if baselines is None else tuple(str(name) for name in baselines)
-        return Choices(**known, benchmarks=benchmarks, baselines=named)
+        settings = {str(path): str(text) for path, text in known.pop("settings", {}).items()} or None
+        return Choices(**known, benchmarks=benchmarks, baselines=named, settings=settings)
     except (ValueError, TypeError, AttributeError) as error:
         raise ProfileError(
             f"found {place} damaged ({error}), expected what `geo-pipeline run` wrote; delete it and run again with "
@@ -128,13 +143,13 @@ def refuse_lost_choices(home: Path) -> None:
 
 
 def choices_of_environment(environment: Mapping[str, str]) -> Choices:
-    """What the GEO_PIPELINE_ variables say; several benchmarks are separated by `;`."""
+    """What the GEO_PIPELINE_ variables say; several benchmarks or settings are separated by `;`."""
 
     def said(name: str) -> str | None:
         return environment.get(f"GEO_PIPELINE_{name}") or None
 
     seed, shards, share = (said(name) for name in ("SEED", "SHARDS", "MAX_REJECTED"))
-    benchmarks, baselines = said("BENCHMARKS"), said("BASELINES")
+    benchmarks, baselines, config, settings = (said(name) for name in ("BENCHMARKS", "BASELINES", "CONFIG", "SET"))
     return Choices(
         profile=said("PROFILE"),
         seed=_whole("GEO_PIPELINE_SEED", seed),
@@ -146,7 +161,44 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         max_rejected=_share("GEO_PIPELINE_MAX_REJECTED", share),
         baselines=baselines_of(baselines) if baselines else None,
         follow_links=_yes("GEO_PIPELINE_FOLLOW_LINKS", said("FOLLOW_LINKS")),
+        config=config_of(config) if config else None,
+        settings=settings_of(settings.split(";")) if settings else None,
     )
+
+
+def config_of(path: str) -> str:
+    """The text of a configuration file; empty for an empty path. Raises ProfileError where it cannot be read."""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"found --config {path} not to be readable ({error}), expected a YAML file") from error
+
+
+def settings_of(texts: Sequence[str], gpus: int | None = None, workers: int | None = None) -> dict[str, str] | None:
+    """Settings as a user writes them, PATH=VALUE with a value in YAML; an empty text takes all earlier ones away.
+
+    `gpus`: for so many there are as many workers with one each, for shards and for trainings; 0 for none. `workers`:
+    those of a training alone. None where nothing is given.
+    """
+    machines: dict[str, str] = {}
+    for name, count, least in (("--gpus", gpus, 0), ("--workers", workers, 1)):
+        if count is not None and count < least:
+            raise ProfileError(f"found {name} {count}, expected {least} or more")
+    if gpus is not None:
+        machines = {"compute.gpus_per_worker": str(float(gpus > 0))}
+        machines |= {"compute.actors": str(gpus), "compute.train_workers": str(gpus)} if gpus else {}
+    if workers is not None:
+        machines["compute.train_workers"] = str(workers)
+    found: dict[str, str] = {}
+    for text in texts:
+        path, equals, value = (part.strip() for part in text.partition("="))
+        if not text.strip():
+            found = {"": ""}
+        elif equals and path:
+            found[path] = value
+        else:
+            raise ProfileError(f"found --set {text!r}, expected {SETTING_SYNTAX}, such as geosurge.training.lr=3e-4")
+    return machines | found or None
 
 
 def baselines_of(text: str) -> tuple[str, ...]:

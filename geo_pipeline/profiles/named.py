@@ -22,6 +22,7 @@ from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.photos import photos, shards_for
 from geo_pipeline.profiles.profile import Profile, ProfileError
 from geo_pipeline.profiles.sample import sample
+from geo_pipeline.profiles.settings import changed, read_assigned, read_config
 from geo_pipeline.profiles.sources import CombinedSpec, Part, files_spec
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ VARIABLES = tuple(
         "MAX_REJECTED",
         "BASELINES",
         "FOLLOW_LINKS",
+        "CONFIG",
+        "SET",
     )
 )
 DEFAULT_HOME = Path("workspace")
@@ -52,7 +55,8 @@ _NEED_METADATA = ("folder", "msgpack")
 def named_profile(choices: Choices) -> Profile:
     """The profile of these choices; the sample where they name none.
 
-    Raises ProfileError for an unknown name, format or benchmark, and when photographs or metadata are not given.
+    A setting of `settings` goes before one of `config`. Raises ProfileError for an unknown name, format, benchmark or
+    setting, and when photographs or metadata are not given.
     """
     profile = _profile(choices)
     if choices.shards is not None:
@@ -61,6 +65,7 @@ def named_profile(choices: Choices) -> Profile:
         profile = replace(profile, max_rejected_share=choices.max_rejected)
     if choices.baselines is not None:
         profile = replace(profile, everyday_baselines=choices.baselines)
+    profile = changed(profile, read_config(choices.config or "") | read_assigned(choices.assigned))
     links = bool(choices.follow_links)
     return _with_benchmarks(profile, choices.benchmarks, links) if choices.benchmarks else profile
 
@@ -97,6 +102,15 @@ def remembered_profile(home: Path) -> Profile:
             f"found no {REMEMBERED} in {home}, expected a home that a run has filled: `geo-pipeline run`"
         )
     return named_profile(settled(known, home))
+
+
+def profile_to_show(given: Choices, home: Path) -> Profile:
+    """The profile of these choices and of what the home remembers, whether or not photographs are given."""
+    remembered = remembered_choices(home)
+    choices = given if remembered is None else given.after(remembered)
+    if choices.profile not in (None, "sample") and not choices.images:
+        choices = replace(choices, images="photographs", metadata="metadata.csv", shards=choices.shards or 1)
+    return named_profile(choices)
 
 
 def profile_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[Profile, Path]:

@@ -9,7 +9,6 @@ from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig, Traini
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.profiles.requirements import NeededFiles
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sources import FilesSpec
 from geo_pipeline.segmentation.config import SegmentationConfig
@@ -76,30 +75,5 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
             train_threads=4,
             train_workers=8,
             stall_s=3600.0,
-        ),
-        needs=_needs(lvlm, segmentation),
-    )
-
-
-def _needs(lvlm: LvlmConfig, segmentation: SegmentationConfig) -> tuple[NeededFiles, ...]:
-    """The weights and class lists that must be there before a run."""
-    return (
-        NeededFiles(
-            "Qwen2-VL (generation and router)",
-            lvlm.model,
-            ("config.json", "tokenizer.json", "*.safetensors"),
-            lvlm.revision or "main",
-        ),
-        NeededFiles(
-            "OneFormer (segmentation)",
-            segmentation.model,
-            ("config.json", "*.safetensors"),
-            segmentation.revision or "main",
-        ),
-        NeededFiles("class list of OneFormer", "shi-labs/oneformer_demo", ("ade20k_panoptic.json",), kind="dataset"),
-        NeededFiles(
-            "CLIP ViT-L/14-336 of OpenAI through open_clip",
-            "timm/vit_large_patch14_clip_336.openai",
-            ("*.safetensors",),
         ),
     )

@@ -9,13 +9,14 @@ from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.earth.distance import DistanceKind
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.geosurge.ablations import ABLATIONS, ablated
+from geo_pipeline.geosurge.ablations import ABLATIONS
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
-from geo_pipeline.profiles.requirements import NeededFiles
+from geo_pipeline.profiles.requirements import NeededFiles, needed_files
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sources import SourceSpec
+from geo_pipeline.routing.preference import DispoConfig
 from geo_pipeline.segmentation.config import SegmentationConfig
 
 
@@ -33,12 +34,13 @@ class Profile:
       the images, so that images that are added move no others.
     - `query_shards`: shards of query sets that need other than one (sets that are drawn from the photographs themselves
       follow the number of reference shards).
+    - `expected_counts`: photographs of a benchmark where they are not those of its protocol (a rehearsal).
     - `canonical_px`, `canonical_quality`: shorter side and JPEG quality of the stored images.
     - `baselines`: how every baseline is trained, with its idea and without; `everyday_baselines` names those that a
       plain run trains and reports, the others are trained on demand. `ablations`: variants of GeoSURGE, on demand.
     - `max_rejected_share`: more rejected photographs than this share fail the run (rejecting a whole shard always
       does).
-    - `needs`: weights and class lists that must be there before a run.
+    - `chosen`: the settings that a user changed, each with its path, its value and the profile's own, as YAML.
     """
 
     name: str
@@ -61,30 +63,65 @@ class Profile:
     ablations: tuple[str, ...] = tuple(ABLATIONS)
     source_words: str = ""
     query_shards: tuple[tuple[str, int], ...] = ()
+    expected_counts: tuple[tuple[str, int], ...] = ()
     distance: DistanceKind = "great_circle"
     max_rejected_share: float = 0.05
     compute: ComputeConfig = field(default_factory=ComputeConfig)
-    needs: tuple[NeededFiles, ...] = ()
+    dispo: DispoConfig = field(default_factory=DispoConfig)
+    chosen: tuple[tuple[str, str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        limits = {"canonical_px": (1, None), "canonical_quality": (1, 100), "reference_shards": (1, None)}
+        wrong = [
+            f"found {name} = {getattr(self, name)}, expected {least} " + ("or more" if most is None else f"to {most}")
+            for name, (least, most) in limits.items()
+            if getattr(self, name) < least or (most is not None and getattr(self, name) > most)
+        ]
+        unknown = [name for name in self.ablations if name not in ABLATIONS]
+        if unknown:
+            wrong.append(f"found the ablation {unknown[0]}, expected some of {', '.join(ABLATIONS)}")
+        if wrong:
+            raise ProfileError("; ".join(wrong))
 
     def missing(self) -> list[str]:
         """Everything that has to be there before a run and is not; one line each."""
-        return self.source.missing() + [line for need in self.needs for line in need.missing()] + self._unshared()
+        return self.source.missing() + [line for need in self.needs for line in need.missing()]
 
-    def _unshared(self) -> list[str]:
-        """Lanes that the training workers cannot share. Baselines train on one worker, which takes any lanes."""
-        workers = self.compute.train_workers
-        configs = (self.geosurge, *(ablated(self.geosurge, name) for name in self.ablations))
-        return [
-            f"training workers that can share the {lanes} lanes of GeoSURGE and its ablations: found {workers}, "
-            f"expected a divisor of {lanes} (change compute.train_workers or geosurge.training.lanes)"
-            for lanes in sorted({config.training.lanes for config in configs})
-            if lanes % workers
-        ]
+    @property
+    def needs(self) -> list[NeededFiles]:
+        """The weights and class lists that a plain run reads."""
+        trained = [each.vision for each in self.baselines if each.name in self.everyday_baselines]
+        return needed_files(self.lvlm, self.router.lvlm, self.segmentation, [self.geosurge.vision, *trained])
 
-    def check_start(self) -> None:
-        """Raise ProfileError with everything that is missing, in one message."""
-        lines = self.missing()
-        if lines:
-            raise ProfileError(
-                f"the profile {self.name} cannot start; missing:\n" + "\n".join(f"  - {line}" for line in lines)
+    def wrong(self, in_process: bool = False) -> list[str]:
+        """Settings that do not fit each other; one line each. Work in this process has one worker."""
+        found = []
+        lanes, workers = self.geosurge.training.lanes, 1 if in_process else self.compute.train_workers
+        if lanes % workers:
+            possible = ", ".join(str(count) for count in range(1, lanes + 1) if lanes % count == 0)
+            found.append(
+                f"found {workers} training workers for geosurge.training.lanes {lanes}, expected a divisor of the "
+                f"lanes ({possible}): choose one with --workers, or other lanes"
             )
+        partitions, depth = len(self.partition.tau_max), self.geosurge.depth
+        if depth is not None and depth > partitions:
+            found.append(f"found geosurge.depth {depth}, expected at most the {partitions} values of partition.tau_max")
+        classes = {self.segmentation.classes, self.geosurge.fusion.classes}
+        if len(classes) > 1:
+            found.append(
+                f"found segmentation.classes {self.segmentation.classes} and geosurge.fusion.classes "
+                f"{self.geosurge.fusion.classes}, expected the same number"
+            )
+        if bool(self.split.benchmark) != (self.split.benchmark_name in self.benchmarks):
+            found.append(
+                f"found split.benchmark {self.split.benchmark} with the benchmarks {', '.join(self.benchmarks)}, "
+                f"expected a share above 0 where {self.split.benchmark_name} is one of them, and only there"
+            )
+        return found
+
+    def check_start(self, in_process: bool = False) -> None:
+        """Raise ProfileError with everything that is missing or does not fit, in one message."""
+        lines = self.wrong(in_process) + self.missing()
+        if lines:
+            listed = "\n".join(f"  - {line}" for line in lines)
+            raise ProfileError(f"found that the profile {self.name} cannot start; missing or wrong:\n{listed}")

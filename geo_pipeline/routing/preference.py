@@ -3,6 +3,8 @@
 The loss that reads these labels stands with the network in `geo_pipeline.georouter.model`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,6 +12,19 @@ from geo_pipeline.earth.coordinates import HALF_CIRCUMFERENCE_KM
 
 DISPO_ALPHA = 1.6
 DISPO_EPSILON_KM = 1e-6
+
+
+@dataclass(frozen=True)
+class DispoConfig:
+    """`alpha` and `epsilon_km` of `dispo`: how fast the preference grows with the ratio of the two errors."""
+
+    alpha: float = DISPO_ALPHA
+    epsilon_km: float = DISPO_EPSILON_KM
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "epsilon_km"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"found dispo.{name} = {getattr(self, name)}, expected above 0; raise it")
 
 
 def training_error_km(error_km: ArrayLike) -> NDArray[np.float64]:

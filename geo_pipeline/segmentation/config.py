@@ -20,6 +20,12 @@ class SegmentationConfig:
     batch: int = 8
     classes: int = 150
 
+    def __post_init__(self) -> None:
+        for name in ("input_px", "batch", "classes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"found segmentation.{name} = {value}, expected at least 1; raise it")
+
     @classmethod
     def sample(cls) -> "SegmentationConfig":
         """The small OneFormer shipped with the sample world."""

@@ -1,6 +1,8 @@
 """The segmentation worker.
 
 A table of canonical images to rows of the segmentations table. A plain class, hosted by `compute` or by a loop.
+
+Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,6 @@ import pyarrow as pa
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
 from geo_pipeline.segmentation.config import SegmentationConfig
-from geo_pipeline.segmentation.oneformer import Segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,8 @@ class SegmentationWorker:
     """Loads OneFormer once, then maps tables; arguments are plain values, so that they travel to other processes."""
 
     def __init__(self, config: SegmentationConfig | None = None, device: str | None = None) -> None:
+        from geo_pipeline.segmentation.oneformer import Segmenter
+
         self.segmenter = Segmenter(config, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:

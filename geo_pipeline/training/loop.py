@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from geo_pipeline.training.curves import CurveRow, curve_table, epoch_loss
+from geo_pipeline.training.ended import has_ended, note_ended
 from geo_pipeline.training.folder import CARD, DIVERGED, LAST
 from geo_pipeline.training.logger import Logger
 from geo_pipeline.training.order import Part, parts
@@ -32,8 +33,9 @@ from geo_pipeline.training.task import Inputs, Task
 def run(task: Task[Inputs], out_dir: Path, loggers: Sequence[Logger]) -> TrainingResult:
     """Train to the end, from the last written state in `out_dir` if there is one, and write the checkpoint there.
 
-    A training whose checkpoint is already there whole is not done again. Raises TrainingDivergedError, and
-    CheckpointError for the state of another training.
+    A training whose checkpoint is already there whole is not done again; a state or a checkpoint that was damaged is
+    not gone on from, but made anew. Raises TrainingDivergedError, and CheckpointError for the state of another
+    training.
     """
     return _Loop(task, out_dir, loggers).run()
 
@@ -181,13 +183,10 @@ class _Loop(Generic[Inputs]):
         self.workers.wait()
 
     def _known_metrics(self) -> dict[str, Any] | None:
-        """The metrics of this very training, where its checkpoint is already written whole."""
-        try:
-            card = json.loads((self.out_dir / CARD).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        """The metrics of this very training, where its checkpoint is already written and still what was written."""
+        if not has_ended(self.out_dir, self.task.fingerprint):
             return None
-        ours = isinstance(card, dict) and card.get("training_fingerprint") == self.task.fingerprint
-        return dict(card["metrics"]) if ours else None
+        return dict(json.loads((self.out_dir / CARD).read_text(encoding="utf-8"))["metrics"])
 
     def _finish(self, curves: pa.Table) -> dict[str, Any]:
         """Put the kept weights back, count, and write the checkpoint."""
@@ -212,6 +211,7 @@ class _Loop(Generic[Inputs]):
         if self.workers.rank == 0:
             (self.out_dir / DIVERGED).unlink(missing_ok=True)
             task.save(self.out_dir, {"metrics": metrics, "training_fingerprint": task.fingerprint})
+            note_ended(self.out_dir, task.fingerprint)
         self.workers.wait()
         return metrics
 

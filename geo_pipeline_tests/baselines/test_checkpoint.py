@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.baseline import NoCellsError
+from geo_pipeline.baselines.config import BaselineConfig
 from geo_pipeline.baselines.worker import BaselinePredictor
 from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.vision import load_tower
@@ -41,6 +43,10 @@ def test_a_card_tells_what_it_is(checkpoint_of):
         folder = checkpoint_of(name)
         card = json.loads((folder / "card.json").read_text())
         assert card["config"]["name"] == name
+        whole = asdict(BaselineConfig(name))
+        assert {part: set(values) for part, values in card["config"].items() if isinstance(values, dict)} == {
+            part: set(values) for part, values in whole.items() if isinstance(values, dict)
+        }
         assert card["format"] == "geo-pipeline/baseline/1"
         assert "dual_use" in card
         assert "data_fingerprint" in card

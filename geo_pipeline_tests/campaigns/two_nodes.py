@@ -14,8 +14,12 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.home import Home
@@ -38,8 +42,9 @@ def require(holds: bool, words: str) -> None:
 
 def segmentation_job(home: Home, notes: Path) -> Any:
     """The sample's OneFormer over the home's photographs."""
+    arguments = workers.SegmentsFor(notes)
     return workers.job_of(
-        home, SHARDS, workers.NotingSegmenter, workers.SegmentsFor(notes), workers.images_in, "segmentations"
+        home, SHARDS, workers.NotingSegmenter, arguments, workers.images_in, "segmentations", network=True
     )
 
 
@@ -72,27 +77,14 @@ def segmentation(folder: Path) -> dict[str, Any]:
 
 def training(folder: Path) -> dict[str, Any]:
     """The largest relative difference of weights between an undisturbed training and one that lost a node."""
-    from safetensors.numpy import load_file
-
     from geo_pipeline_tests.geosurge import tiny_geosurge
 
     clip = tiny_geosurge.write_clip(folder / "clip")
-    weights, processes = {}, {}
-    for name in ("undisturbed", "node lost"):
-        notes = folder / f"notes of training, {name}"
-        notes.mkdir()
-        kwargs = workers.tiny_training(folder, clip, notes, out_dir=folder / name, pause_s=1.0)
-        with nodes.two_nodes() as (cluster, working, compute):
-            epochs: list[int] = []
-
-            def report(row: dict[str, Any]) -> None:
-                epochs.append(row["epoch"])  # noqa: B023 - called before the next round
-                if name == "node lost" and len(epochs) == 1:  # noqa: B023
-                    cluster.remove_node(working[0], allow_graceful=False)
-
-            compute.train(workers.train_watched, kwargs, report)
-        weights[name] = load_file(folder / name / "model.safetensors")
-        processes[name] = len(list(notes.glob("rank-*")))
+    trained = {
+        name: trained_on_two_nodes(folder, clip, name, name == "node lost") for name in ("undisturbed", "node lost")
+    }
+    weights = {name: each.weights for name, each in trained.items()}
+    processes = {name: each.processes for name, each in trained.items()}
     require(processes == {"undisturbed": 2, "node lost": 4}, f"found {processes} training processes, expected 2 and 4")
     largest = max(
         float(abs(weights["node lost"][tensor] - expected).max() / max(float(abs(expected).max()), 1e-12))
@@ -100,6 +92,36 @@ def training(folder: Path) -> dict[str, Any]:
     )
     require(largest <= TOLERANCE, f"found weights that differ by {largest:.2g}, expected at most {TOLERANCE:g}")
     return {"part": "training", "processes": processes, "largest_relative_difference": largest}
+
+
+@dataclass(frozen=True)
+class TwoNodeTraining:
+    """A training of two workers: curves, weights by name, the epochs heard of, and how many processes trained."""
+
+    curves: pa.Table
+    weights: dict[str, np.ndarray]
+    epochs: list[int]
+    processes: int
+
+
+def trained_on_two_nodes(folder: Path, clip: Any, name: str, lose_one: bool) -> TwoNodeTraining:
+    """A small GeoSURGE training on two nodes, of which one is lost after the first epoch or none."""
+    from safetensors.numpy import load_file
+
+    notes = folder / f"notes of training, {name}"
+    notes.mkdir()
+    kwargs = workers.tiny_training(folder, clip, notes, out_dir=folder / name, pause_s=1.0)
+    epochs: list[int] = []
+    with nodes.two_nodes() as (cluster, working, compute):
+
+        def report(row: dict[str, Any]) -> None:
+            epochs.append(row["epoch"])
+            if lose_one and len(epochs) == 1:
+                cluster.remove_node(working[0], allow_graceful=False)
+
+        curves = compute.train(workers.train_watched, kwargs, report).curves
+    weights = load_file(folder / name / "model.safetensors")
+    return TwoNodeTraining(curves, weights, epochs, len(list(notes.glob("rank-*"))))
 
 
 def traffic(folder: Path) -> dict[str, Any]:

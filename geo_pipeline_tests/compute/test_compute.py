@@ -134,6 +134,14 @@ def test_ray_writes_the_same_bytes_each_worker_loads_once_and_one_that_is_killed
     assert not list(there.root.rglob("*.part"))
 
 
+def test_torch_that_a_worker_imports_has_its_threads_before_the_worker_is_made(on_ray, tmp_path):
+    """In a process that has not imported torch: there an import sets as many threads as the environment says."""
+    home = home_of_numbers(tmp_path / "home", {"one": [1], "two": [2]})
+    job = job_of(home, ["one", "two"], workers.Threads, network=True, torch_threads=3)
+    list(on_ray.map_shards(job, ["one", "two"]))
+    assert [home.read_table("training_curves", key)["loss"].to_pylist() for key in ("one", "two")] == [[3, 3]] * 2
+
+
 def test_a_shard_at_which_every_worker_dies_is_named_and_the_others_are_kept(on_ray, tmp_path):
     home, job, notes = watched(tmp_path, "home", deadly=35, deaths=99)
     with pytest.raises(ComputeError, match=r"PidWorker died 3 times at shard shard-3, .*run again") as raised:
@@ -189,10 +197,35 @@ def test_a_long_shard_whose_batches_come_is_no_silence(configured, tmp_path):
     assert found == {"shard-0": {"rows": 10}, "shard-1": {"rows": 10}}
 
 
-def test_resources_that_no_node_has_are_named(configured, tmp_path):
+def test_a_ray_of_one_machine_refuses_at_once_what_it_will_never_have(configured, tmp_path):
     _, job, _ = watched(tmp_path, "home")
+    gpus = configured(stall_s=600.0, gpus_per_worker=1.0, train_workers=2)
+    with pytest.raises(
+        ComputeError, match=r"found too little for the 2 workers of PidWorker: GPU 2 asked, 0 there; ask"
+    ):
+        list(gpus.map_shards(job, list(SHARDS)))
+    with pytest.raises(
+        ComputeError, match=r"2 workers of the training: GPU 2 asked, 0 there; .*--gpus 0 \(CPUs alone\)"
+    ):
+        gpus.train(workers.loop, {"start": 4.0, "out_dir": tmp_path / "net"}, lambda row: None)
+    with pytest.raises(ComputeError, match=r"8 workers of the training: CPU 8 asked, 4 there; .*--workers 4, or raise"):
+        configured(train_workers=8).train(workers.loop, {"start": 4.0, "out_dir": tmp_path / "net"}, lambda row: None)
+    assert not (tmp_path / "net").exists()
+
+
+def test_more_workers_than_there_is_room_for_are_fewer_and_said(configured, tmp_path, caplog):
+    _, job, notes = watched(tmp_path, "home", pause_s=0.02)
+    assert len(list(configured(cpu_actors=6).map_shards(job, list(SHARDS), on_cpu=True))) == len(SHARDS)
+    assert "PidWorker lacks CPU 6 asked, 4 there, and goes on with 4 workers" in caplog.text
+    assert len(loads(notes)) <= 4
+
+
+def test_a_cluster_may_grow_so_the_work_waits_and_says_what_is_missing(configured, tmp_path, monkeypatch, caplog):
+    _, job, _ = watched(tmp_path, "home")
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
     with pytest.raises(ComputeError, match=r"no worker answers; each asks CPU 0.25, GPU 1, .*GPU 0 free of 0"):
         list(configured(stall_s=3.0, gpus_per_worker=1.0).map_shards(job, list(SHARDS)))
+    assert "PidWorker lacks GPU 2 asked, 0 there, and waits; ask for what is there with --gpus 0" in caplog.text
 
 
 def test_who_stops_reading_ends_the_work(on_ray, tmp_path):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from geo_pipeline.compute.in_process import InProcessCompute
+from geo_pipeline_tests.campaigns.two_nodes import trained_on_two_nodes
 from geo_pipeline_tests.compute import nodes, workers
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
@@ -32,23 +31,12 @@ def test_a_node_that_is_lost_in_the_middle_of_a_job_changes_no_byte(tmp_path):
 @pytest.mark.slow
 def test_a_node_that_is_lost_in_the_middle_of_a_training_of_two_workers_changes_the_weights_within_tolerance(tmp_path):
     clip = tiny_geosurge.write_clip(tmp_path / "clip")
-    weights, losses = {}, {}
-    for name in ("undisturbed", "disturbed"):
-        notes = tmp_path / f"notes of {name}"
-        notes.mkdir()
-        kwargs = workers.tiny_training(tmp_path, clip, notes, out_dir=tmp_path / name, pause_s=1.0)
-        with nodes.two_nodes() as (cluster, working, compute):
-            epochs = []
-
-            def report(row, name=name, epochs=epochs, cluster=cluster, working=working):
-                epochs.append(row["epoch"])
-                if name == "disturbed" and len(epochs) == 1:
-                    cluster.remove_node(working[0], allow_graceful=False)
-
-            trained = compute.train(workers.train_watched, kwargs, report)
-        weights[name], losses[name] = load_file(tmp_path / name / "model.safetensors"), trained.curves["loss"]
-        assert epochs[-1] == 2
-        assert len(list(notes.glob("rank-*"))) == (2 if name == "undisturbed" else 4), "started once, or once more"
-    for tensor, expected in weights["undisturbed"].items():
-        torch.testing.assert_close(weights["disturbed"][tensor], expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(losses["disturbed"].to_numpy(), losses["undisturbed"].to_numpy(), rtol=1e-5)
+    undisturbed = trained_on_two_nodes(tmp_path, clip, "undisturbed", lose_one=False)
+    disturbed = trained_on_two_nodes(tmp_path, clip, "disturbed", lose_one=True)
+    assert undisturbed.epochs[-1] == disturbed.epochs[-1] == 2
+    assert (undisturbed.processes, disturbed.processes) == (2, 4), "started once, or once more"
+    assert undisturbed.weights.keys() == disturbed.weights.keys()
+    for tensor, expected in undisturbed.weights.items():
+        np.testing.assert_allclose(disturbed.weights[tensor], expected, rtol=1e-4, atol=1e-6)
+    losses = [each.curves["loss"].to_numpy() for each in (disturbed, undisturbed)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -124,6 +124,19 @@ class Refusing:
         return curves([0.0] * rows.num_rows)
 
 
+class Threads:
+    """How many CPU threads torch has where the worker is made, and where it works. Imports torch as a network does."""
+
+    def __init__(self):
+        import torch
+
+        self.torch = torch
+        self.at_first = torch.get_num_threads()
+
+    def __call__(self, rows):
+        return curves([self.at_first, self.torch.get_num_threads()])
+
+
 class UntravelledError(ValueError):
     """Cannot be made again from its message."""
 

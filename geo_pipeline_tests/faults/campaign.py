@@ -30,10 +30,11 @@ from geo_pipeline.orchestration.assets import ASSETS
 from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.profiles.named import remembered_profile
 from geo_pipeline_tests.faults.children import Child, Ended, ended
-from geo_pipeline_tests.faults.damages import DAMAGES, KINDS, damage, flip, garbage, gone
+from geo_pipeline_tests.faults.damages import DAMAGES, KINDS, Damage, damage, flip, garbage, gone
 from geo_pipeline_tests.test_lineage import draw_photographs
 
 STOP_SECONDS = 20.0
+STATES = "building/*/last/state.safetensors"
 PRELOADED = ("torch", "dagster", "geo_pipeline.commands.run", "geo_pipeline.geosurge.training", "transformers", "peft")
 
 
@@ -191,6 +192,28 @@ def damage_one(campaign: Campaign, kind: str, how: object) -> None:
         campaign.judge(name, home, told)
 
 
+def damage_training(campaign: Campaign, how: Damage) -> None:
+    """A run that is killed inside a training, and the state from which that would go on is damaged."""
+    with campaign.copy() as home:
+        shutil.rmtree(home / "checkpoints/geosurge_checkpoint")
+        child = campaign.start(home)
+        while child.poll() is None and not list(home.glob(STATES)):
+            time.sleep(0.001)
+        child.send(signal.SIGKILL)
+        killed = child.wait()
+        found = list(home.glob(STATES))
+        if killed.code != 128 + signal.SIGKILL or not found:
+            campaign.expect(
+                f"damaged training state: {how.__name__}", killed, 128 + signal.SIGKILL, "killed in training"
+            )
+            return
+        how(found[0], campaign.chance)
+        done = campaign.run(home)
+        words = "" if how is gone else "starts anew from its beginning"
+        campaign.expect(f"damaged training state: {how.__name__}, named", done, 0, words)
+        campaign.judge(f"damaged training state: {how.__name__}, afterwards", home, done)
+
+
 def use_rotten(campaign: Campaign) -> None:
     """A bit lost by the disk, the file's time as it was: SQL refuses to answer from it, and the next run mends it."""
     with campaign.copy() as home:
@@ -296,6 +319,7 @@ def short(campaign: Campaign) -> None:
     stop(campaign, signal.SIGINT)
     for kind, how in (("table", flip), ("checkpoint", gone), ("views", garbage), ("dagster events", garbage)):
         damage_one(campaign, kind, how)
+    damage_training(campaign, flip)
     use_rotten(campaign)
     two_runs(campaign)
     full_disk(campaign, 20_000)
@@ -316,11 +340,13 @@ def stops(campaign: Campaign) -> None:
 
 
 def damages(campaign: Campaign) -> None:
-    """Fifty: every kind of file, in ways drawn by chance."""
+    """Fifty: every kind of file, in ways drawn by chance; and the state of a training in each way."""
     chosen = [(kind, how) for kind in KINDS for how in DAMAGES]
     campaign.chance.shuffle(chosen)
     for kind, how in chosen[:50]:
         damage_one(campaign, kind, how)
+    for how in DAMAGES:
+        damage_training(campaign, how)
 
 
 def rest(campaign: Campaign) -> None:

@@ -1,6 +1,7 @@
 """Training: it learns, it repeats itself, and several workers learn what one does."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 
@@ -15,9 +16,11 @@ from geo_pipeline.contracts.contract import load as load_contract
 from geo_pipeline.georouter.training import epoch_batches, learning_rate, train
 from geo_pipeline.training.folder import LAST, LOGS
 
+LABELS = {"distance": "great_circle", "alpha": 1.6, "epsilon_km": 1e-6}
+
 
 def run(georouting, config, out_dir, report=lambda row: None):
-    return train(georouting / "georouting.parquet", [georouting / "images.parquet"], config, out_dir, report)
+    return train(georouting / "georouting.parquet", [georouting / "images.parquet"], config, out_dir, report, LABELS)
 
 
 def hashes(folder):
@@ -45,6 +48,12 @@ def test_it_learns_what_the_picture_tells(georouting, router_config, tmp_path):
     assert result.metrics["holdout_routed_right"] == 1.0
 
 
+def test_the_card_holds_the_whole_configuration_and_how_the_labels_were_made(trained, router_config):
+    card = json.loads((trained[0] / "card.json").read_text())
+    assert card["config"] == json.loads(json.dumps(router_config.to_json()))
+    assert card["labels"] == LABELS
+
+
 def test_curves_keep_their_contract_and_reports_tell_the_epochs(trained):
     _, result, told = trained
     assert load_contract("training_curves").problems(result.curves) == []
@@ -67,7 +76,7 @@ def test_the_checkpoint_has_its_files_and_nothing_else(trained):
         "curves.html",
         "router_head.safetensors",
     ]
-    assert [path.name for path in (folder / LAST).iterdir()] == ["state.safetensors"]
+    assert sorted(path.name for path in (folder / LAST).iterdir()) == ["ended", "state.safetensors"]
     assert len(list((folder / LOGS).iterdir())) == 1
 
 

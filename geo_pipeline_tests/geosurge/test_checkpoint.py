@@ -1,6 +1,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import asdict
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ def saved(trained, tmp_path):
 def test_the_card_says_what_it_is(trained):
     card = json.loads((trained.checkpoint / "card.json").read_text())
     assert card["metrics"]["train_images"] == 34
+    assert card["config"] == json.loads(json.dumps(asdict(tiny_geosurge.config(trained.clip))))
     assert len(card["data_fingerprint"]) == 64
     assert "locate a person" in card["dual_use"]
     assert "Apache-2.0" in card["licence"]

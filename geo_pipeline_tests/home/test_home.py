@@ -172,7 +172,9 @@ def test_a_swap_that_was_killed_is_finished_by_the_next_commit(home):
     home.checkpoint("net").rename(place)
     assert home.stored(checkpoint("net")) is None
     assert home.finished_building(checkpoint("net"), "f" * 32)
+    (place / "last").mkdir()  # of the training, begun again
     assert home.commit_folder(checkpoint("net"), "f" * 32).fingerprint == "f" * 32
+    assert not (home.checkpoint("net") / "last").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 The numbers are settings of a shard, so that a changed one makes its shard stale.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 import pyarrow as pa
@@ -14,6 +14,7 @@ from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
+from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
 from geo_pipeline.orchestration.code_location import code_location
@@ -21,6 +22,7 @@ from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.orchestration.partitions import every, same_shard, whole
 from geo_pipeline.orchestration.recipe import asset, listing, tables
 from geo_pipeline.profiles.sample import sample
+from geo_pipeline_tests.compute.workers import curves
 
 SHARDS = ("a", "b", "c", "d")
 
@@ -40,29 +42,18 @@ class Doubler:
         return curves(losses)
 
 
-def curves(losses):
-    count = len(losses)
-    return pa.table(
-        {
-            "step": pa.array(range(count), pa.int64()),
-            "epoch": pa.array([0] * count, pa.int64()),
-            "split": ["train"] * count,
-            "loss": pa.array(losses, pa.float64()),
-            "learning_rate": pa.array([0.1] * count, pa.float64()),
-            "metric": pa.nulls(count, pa.float64()),
-        }
-    )
-
-
 @dataclass
 class World:
-    """What lies outside: the numbers of each shard, the edition of each asset's code, and how the assets behave."""
+    """What lies outside: the numbers of each shard, the edition of each asset's code, how the assets behave, and the
+    network that is needed.
+    """
 
     numbers: dict = field(default_factory=lambda: {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [], "d": [5.0, 6.0]})
     factor: float = 2.0
     editions: dict = field(default_factory=dict)
     stop_after: int | None = None
     made: list = field(default_factory=list)
+    network: LvlmConfig = sample(0).lvlm
 
 
 def shards(scope):
@@ -128,7 +119,7 @@ def recipes(world):
 
 def build(world):
     """The lineage over a world."""
-    return bind(recipes(world), sample(0), METHODS, BENCHMARKS)
+    return bind(recipes(world), replace(sample(0), lvlm=world.network), METHODS, BENCHMARKS)
 
 
 class SmallRun:

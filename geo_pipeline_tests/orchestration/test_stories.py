@@ -184,3 +184,16 @@ def test_a_backfill_of_a_range_loads_once_and_after_a_kill_does_only_what_is_mis
     assert backfill() == (True, [])
     stale = {("segmentations", key) for key in keys if key not in wanted}
     assert stale <= pictures.stale_marks()[0]
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_two_shards_whose_files_were_exchanged_are_made_again(pictures, name):
+    one, other = sorted((pictures.home.root / "tables" / name).glob("*.parquet"))[:2]
+    before = one.read_bytes(), other.read_bytes()
+    kept = one.rename(one.with_name("kept"))
+    other.rename(one)
+    kept.rename(other)
+    ours = pictures.stale_marks()[1]
+    assert {(name, one.stem), (name, other.stem)} <= ours
+    assert {one.stem, other.stem} <= set(pictures.bring_up()[name])
+    assert (one.read_bytes(), other.read_bytes()) == before

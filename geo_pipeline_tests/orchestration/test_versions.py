@@ -65,6 +65,8 @@ def test_no_edit_that_decides_no_byte_of_geosurge_retrains_it(root, edit):
         ("sample_world/scene.py", {"catalogue", "images"}, {"segmentations", "geocells", "geosurge_checkpoint"}),
         ("scoring/report/html.py", {"benchmark_report"}, {"geosurge_checkpoint", "features", "benchmark_scores"}),
         ("segmentation/worker.py", {"segmentations"}, set(ASSETS) - {"segmentations"}),
+        ("segmentation/oneformer.py", {"segmentations"}, set(ASSETS) - {"segmentations"}),
+        ("lvlm/model.py", {"generation_predictions", "routed_predictions"}, {"geosurge_checkpoint", "features"}),
         ("geosurge/loss.py", {"geosurge_checkpoint", "geosurge_ablations"}, {"segmentations", "router_checkpoint"}),
         ("imagery/decode.py", {"images", "segmentations", "geosurge_checkpoint"}, {"catalogue", "geocells"}),
     ],

@@ -12,7 +12,9 @@ from geo_pipeline.profiles.choices import (
     baselines_of,
     benchmarks_of,
     choices_of_environment,
+    config_of,
     remembered_choices,
+    settings_of,
 )
 from geo_pipeline.profiles.named import named_profile
 from geo_pipeline.profiles.profile import ProfileError
@@ -28,6 +30,8 @@ FULL = Choices(
     0.25,
     ("planet_net", "isns"),
     True,
+    "inference: {crops: ten}\n",
+    {"geosurge.training.lr": "3e-4", "lvlm.batch": "8"},
 )
 
 
@@ -46,7 +50,11 @@ def test_a_home_remembers_every_choice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"profile": "sample", "colour": 1}', '{"shards": "many"}', '{"benchmarks": 3}']
+    "text",
+    [
+        *("", "[]", "{", '{"profile": "sample", "colour": 1}', '{"shards": "many"}', '{"benchmarks": 3}'),
+        '{"settings": 3}',
+    ],
 )
 def test_a_damaged_note_is_one_clear_message(tmp_path, text):
     (tmp_path / "profile.json").write_text(text)
@@ -57,15 +65,59 @@ def test_a_damaged_note_is_one_clear_message(tmp_path, text):
 def test_what_is_not_said_is_remembered_as_long_as_it_fits():
     assert Choices().after(FULL) == FULL
     assert Choices(seed=9, max_rejected=0.5).after(FULL) == Choices(
-        "photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5, FULL.baselines, True
+        *("photos", 9, FULL.images, FULL.metadata, "tar", FULL.benchmarks, 5, 0.5, FULL.baselines, True),
+        *(FULL.config, FULL.settings),
     )
     assert Choices(baselines=()).after(FULL).baselines == ()
     assert Choices("photos", images="s3://bucket/images").after(FULL) == FULL
     other = Choices("photos", images="/elsewhere").after(FULL)
-    assert other == Choices("photos", 3, "/elsewhere", max_rejected=0.25, baselines=FULL.baselines)
+    kept = {"max_rejected": 0.25, "baselines": FULL.baselines, "config": FULL.config, "settings": FULL.settings}
+    assert other == Choices("photos", 3, "/elsewhere", **kept)
     assert Choices("sample").after(FULL) == Choices("sample")
     without = Choices(metadata="", format="", benchmarks=()).after(FULL)
     assert (without.metadata, without.format, without.benchmarks, without.shards) == ("", "", (), 5)
+
+
+def test_a_setting_is_kept_until_it_is_given_anew_or_taken_away(tmp_path):
+    def after(*texts):
+        return Choices(settings=settings_of(texts)).after(FULL).assigned
+
+    assert after("lvlm.batch=4") == {"geosurge.training.lr": "3e-4", "lvlm.batch": "4"}
+    assert after("lvlm.batch=") == {"geosurge.training.lr": "3e-4"}
+    assert after("") == {}
+    assert after("", "distance=wgs84") == {"distance": "wgs84"}
+    assert Choices(config="").after(FULL).config == ""
+    Choices(settings=settings_of(["lvlm.batch="]), config="").after(FULL).remember(tmp_path)
+    known = json.loads((tmp_path / "profile.json").read_text())
+    assert known["settings"] == {"geosurge.training.lr": "3e-4"}
+    assert "config" not in known
+
+
+def test_gpus_and_workers_are_settings_of_their_own():
+    four = {"compute.gpus_per_worker": "1.0", "compute.actors": "4", "compute.train_workers": "4"}
+    assert settings_of([], gpus=4) == four
+    assert settings_of([], gpus=4, workers=2) == four | {"compute.train_workers": "2"}
+    assert settings_of([], gpus=0) == {"compute.gpus_per_worker": "0.0"}
+    assert settings_of(["", "compute.actors=9"], gpus=4) == four | {"compute.actors": "9", "": ""}
+    assert settings_of([]) is None
+    with pytest.raises(ProfileError, match="found --gpus -1, expected 0 or more"):
+        settings_of([], gpus=-1)
+    with pytest.raises(ProfileError, match="found --workers 0, expected 1 or more"):
+        settings_of([], workers=0)
+
+
+@pytest.mark.parametrize("text", ["lvlm.batch", "=3"])
+def test_a_setting_that_is_not_understood_says_how_to_write_it(text):
+    with pytest.raises(ProfileError, match=r"found --set .*expected PATH=VALUE, such as geosurge\.training\.lr=3e-4"):
+        settings_of([text])
+
+
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ProfileError, match=r"found --config .*absent\.yaml not to be readable .*expected a YAML file"):
+        config_of(str(tmp_path / "absent.yaml"))
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ProfileError, match=r"bytes\.yaml not to be readable"):
+        config_of(str(tmp_path / "bytes.yaml"))
 
 
 def test_baselines_are_names_all_or_none():
@@ -131,11 +183,12 @@ def test_a_benchmark_given_twice_is_refused():
         benchmarks_of(["im2gps=a", "im2gps=b"])
 
 
-def test_the_environment_says_everything_too():
+def test_the_environment_says_everything_too(tmp_path):
+    (tmp_path / "my.yaml").write_text(FULL.config)
     variables = {
         "PROFILE": "photos", "SEED": "3", "IMAGES": "s3://bucket/images", "METADATA": "/data/list.csv", "FORMAT": "tar",
         "BENCHMARKS": "im2gps=/q;", "SHARDS": "5", "MAX_REJECTED": "0.25", "BASELINES": "planet_net,isns",
-        "FOLLOW_LINKS": "1",
+        "FOLLOW_LINKS": "1", "CONFIG": str(tmp_path / "my.yaml"), "SET": "geosurge.training.lr=3e-4; lvlm.batch=8",
     }  # fmt: skip
     assert choices_of_environment({f"GEO_PIPELINE_{name}": value for name, value in variables.items()}) == FULL
     assert choices_of_environment({"GEO_PIPELINE_SEED": "", "OTHER": "1"}) == Choices()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from geo_pipeline.training.logger import Logger
 from geo_pipeline.training.loggers import usual_loggers
 from geo_pipeline.training.loop import run
 from geo_pipeline.training.outcome import TrainingDivergedError
+from geo_pipeline_tests.faults.damages import cut, empty, flip, garbage, gone, rot, zeros
 from geo_pipeline_tests.training.tiny_task import PLAN, STEPS, KilledError, LineTask, kill_after
 
 PARTS = 4 + 4 + 1
@@ -78,6 +80,33 @@ def test_killed_at_any_part_it_ends_as_the_undisturbed_one(undisturbed, tmp_path
     result = run(LineTask(), tmp_path, [])
     assert same(written(tmp_path), written(undisturbed[0]))
     assert result.curves.equals(undisturbed[1].curves)
+
+
+@pytest.mark.parametrize("how", [flip, rot, zeros, cut, empty, garbage, gone])
+def test_a_damaged_state_is_named_and_the_training_ends_as_the_undisturbed_one(undisturbed, tmp_path, how, caplog):
+    with pytest.raises(KilledError):
+        run(LineTask(before=kill_after(2 * PARTS + 5)), tmp_path, [])
+    how(tmp_path / "last" / "state.safetensors", random.Random(1))
+    notebook = Notebook()
+    result = run(LineTask(), tmp_path, [notebook])
+    assert notebook.calls[0] == ("begin", 0, None)
+    assert same(written(tmp_path), written(undisturbed[0]))
+    assert result.curves.equals(undisturbed[1].curves)
+    assert [record.levelname for record in caplog.records] == ([] if how is gone else ["WARNING"])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "card.json", "last/ended"])
+@pytest.mark.parametrize("how", [flip, empty, gone])
+def test_a_checkpoint_that_is_damaged_before_it_is_put_away_is_written_again(undisturbed, tmp_path, name, how, caplog):
+    first = run(LineTask(), tmp_path, [])
+    how(tmp_path / name, random.Random(1))
+    again = run(LineTask(before=kill_after(0)), tmp_path, [])
+    assert again.metrics == first.metrics
+    assert same(written(tmp_path), written(undisturbed[0]))
+    assert ("is written again" in caplog.text) != ((name, how) == ("last/ended", gone))
+    caplog.clear()
+    run(LineTask(before=kill_after(0)), tmp_path, [])
+    assert not caplog.records
 
 
 def test_each_logger_hears_one_dictionary_a_step_and_one_an_epoch(tmp_path):

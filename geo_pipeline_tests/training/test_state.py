@@ -1,7 +1,12 @@
 import math
+import pickle
+import random
+import re
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.curves import CurveRow
@@ -54,13 +59,55 @@ def test_a_state_that_was_only_half_written_is_not_looked_at(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
 
 
-def test_no_state_is_none_and_a_damaged_one_is_refused(tmp_path):
+def test_no_state_is_none_and_that_of_another_training_is_refused(tmp_path):
     parameters, optimizer = two_steps()
     assert load_state(tmp_path, "mine", parameters, optimizer) is None
     save_state(tmp_path, Progress("mine"), parameters, optimizer)
     assert not list(tmp_path.glob("*.new"))
     with pytest.raises(CheckpointError, match="another training"):
         load_state(tmp_path, "yours", parameters, optimizer)
-    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="cut short"):
-        load_state(tmp_path, "mine", parameters, optimizer)
+
+
+def is_refused(folder, data, caplog):
+    """Whether a state of these bytes is named in one line and changes nothing."""
+    caplog.clear()
+    (folder / STATE).write_bytes(data)
+    parameters, optimizer = two_steps()
+    before, drawn = {name: value.detach().clone() for name, value in parameters.items()}, torch.get_rng_state()
+    found = load_state(folder, "mine", parameters, optimizer)
+    unchanged = all(torch.equal(before[name], value) for name, value in parameters.items())
+    unchanged = unchanged and torch.equal(torch.get_rng_state(), drawn)
+    return found is None and unchanged and re.findall("found .* damaged.* starts anew", caplog.text) != []
+
+
+def test_a_flip_of_any_byte_is_found_before_anything_is_taken_from_the_state(tmp_path, caplog):
+    parameters, optimizer = two_steps()
+    with torch.no_grad():
+        parameters["weight"].mul_(2)
+    save_state(tmp_path, Progress("mine", step=2), parameters, optimizer)
+    whole, chance = (tmp_path / STATE).read_bytes(), random.Random(0)
+    header = range(8 + int.from_bytes(whole[:8], "little"))
+    for position in [*header, *chance.sample(range(len(header), len(whole)), 200), len(whole) - 1]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << chance.randrange(8)
+        assert is_refused(tmp_path, flipped, caplog), position
+    (tmp_path / STATE).write_bytes(whole)
+    assert load_state(tmp_path, "mine", parameters, optimizer) is not None
+
+
+def test_a_hole_of_zeros_a_part_nothing_and_a_pickle_are_no_state(tmp_path, caplog):
+    parameters, optimizer = two_steps()
+    save_state(tmp_path, Progress("mine", step=2), parameters, optimizer)
+    whole = (tmp_path / STATE).read_bytes()
+    hole = whole[:-300] + bytes(100) + whole[-200:]
+    for data in (hole, whole[: len(whole) // 2], whole[:-1], whole[:7], b"", bytes(len(whole)), pickle.dumps([1] * 99)):
+        assert is_refused(tmp_path, data, caplog), data[:20]
+
+
+def test_a_state_of_an_earlier_version_has_no_hash_and_is_not_used(tmp_path, caplog):
+    parameters, optimizer = two_steps()
+    save_state(tmp_path, Progress("mine", step=2), parameters, optimizer)
+    with safe_open(tmp_path / STATE, framework="pt") as file:
+        counters = file.metadata()["progress"]
+    save_file(load_file(tmp_path / STATE), tmp_path / STATE, {"progress": counters})
+    assert is_refused(tmp_path, (tmp_path / STATE).read_bytes(), caplog)

@@ -8,6 +8,7 @@ from geo_pipeline.orchestration.assets.scores import scored_methods
 from geo_pipeline.orchestration.partitions import Scope, benchmark_shards, benchmarks, every, whole
 from geo_pipeline.orchestration.recipe import Reads, asset, report_folder
 from geo_pipeline.orchestration.work import Work
+from geo_pipeline.profiles.settings import decides_bytes, written
 from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine, ReportContext
 from geo_pipeline.scoring.report.run_options import RunOptions
 from geo_pipeline.scoring.routing import ORACLE
@@ -147,7 +148,7 @@ def report_context(scope: Scope, methods: Mapping[str, Method]) -> ReportContext
         models=(
             ("Segmentation", profile.segmentation.model),
             ("Vision tower of GeoSURGE", profile.geosurge.vision.model),
-            ("Generation and router", profile.lvlm.model),
+            *language_models(profile.lvlm.model, profile.router.lvlm.model),
         ),
         distance=profile.distance,
         crops=inference.crops,
@@ -172,7 +173,16 @@ def report_context(scope: Scope, methods: Mapping[str, Method]) -> ReportContext
             uncovered=geosurge.training.uncovered,
             precision=geosurge.training.precision,
         ),
+        settings=written(profile, machines=False),
+        chosen=tuple(each for each in profile.chosen if decides_bytes(each[0])),
     )
+
+
+def language_models(generation: str, router: str) -> tuple[tuple[str, str], ...]:
+    """Which model answers and which routes."""
+    if generation == router:
+        return (("Generation and router", generation),)
+    return (("Generation", generation), ("Router", router))
 
 
 def method_lines(methods: Mapping[str, Method]) -> tuple[MethodLine, ...]:

@@ -5,6 +5,7 @@ from typing import cast
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.methods.method import Method
+from geo_pipeline.orchestration.assets.georouting import how_labelled
 from geo_pipeline.orchestration.assets.predictions import routers
 from geo_pipeline.orchestration.partitions import Scope, every, router_query_shards, whole
 from geo_pipeline.orchestration.recipe import GPU, Declaration, asset_for_each, checkpoint
@@ -20,13 +21,17 @@ def checkpoint_of(scope: Scope, method: Method) -> Declaration:
         title=f"Checkpoint: {method.title}",
         description=(
             f"{method.title}, trained: a vision-language model with LoRA that says for a query which paradigm to "
-            f"trust (prompt: {method.variant})."
+            f"trust (prompt: {router_config(scope, method).variant})."
         ),
         group_name="routing",
         kinds=frozenset({"pytorch", "ray"}),
         reads={"georouting_table": whole, "images": every(router_query_shards), "image_manifest": whole},
         writes=checkpoint(name),
-        settings=lambda scope: (router_config(scope, method), scope.profile.compute.training_settings()),
+        settings=lambda scope: (
+            router_config(scope, method),
+            how_labelled(scope),
+            scope.profile.compute.training_settings(),
+        ),
         pool=GPU,
     )
 
@@ -42,9 +47,11 @@ def router_checkpoints(work: Work, method: Method) -> None:
         georouting=work.path("georouting"),
         images=[*own, *work.listed_paths("image_manifest", "images")],
         config=router_config(work.scope, method),
+        labels=how_labelled(work.scope),
     )
 
 
 def router_config(scope: Scope, method: Method) -> RouterConfig:
-    """The profile's router with the prompt of a method."""
-    return replace(scope.profile.router, variant=cast(PromptVariant, method.variant))
+    """The profile's router, with the prompt of a method that has one of its own."""
+    router = scope.profile.router
+    return router if method.variant is None else replace(router, variant=cast(PromptVariant, method.variant))

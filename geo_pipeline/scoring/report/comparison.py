@@ -22,7 +22,7 @@ from geo_pipeline.scoring.report.comparison_tables import (
 )
 from geo_pipeline.scoring.report.inputs import ReportError, ReportPaths
 from geo_pipeline.scoring.report.numbers import method_scores, scored_benchmarks, thresholds
-from geo_pipeline.scoring.report.pages import remove_other_figures, write_page
+from geo_pipeline.scoring.report.pages import remove_other_figures, write_page, write_settings
 from geo_pipeline.scoring.report.protocol import protocol_blocks
 from geo_pipeline.scoring.report.text_table import listed
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
@@ -37,12 +37,13 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
 
 
 def write_comparison(inputs: ComparisonInputs, out_dir: Path) -> ReportPaths:
-    """Write `report.md` and a self-contained `index.html` into `out_dir`; same inputs, same bytes.
+    """Write `report.md`, a self-contained `index.html` and all settings into `out_dir`; same inputs, same bytes.
 
     Raises ReportError when the inputs make no report.
     """
     figures = write_page(out_dir, TITLE, comparison_blocks(inputs), "report", "index")
     remove_other_figures(out_dir, figures)
+    write_settings(out_dir, inputs.context.settings)
     return ReportPaths(out_dir / "report.md", out_dir / "index.html", figures)
 
 

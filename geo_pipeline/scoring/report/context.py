@@ -40,7 +40,8 @@ class ReportContext:
     are small and trained on drawn planets."). `models` pairs a role with a model's name. `methods` and `benchmarks`
     stand in the order of the report. Images whose perceptual hashes differ in at most `near_bits` bits are near-equal.
     `source` says in a few words, for the source column beside published rows, what data and which networks these are
-    (empty: the statement stands there). `options` are all other options of the run.
+    (empty: the statement stands there). `options` are all other options of the run. `settings` are all settings that
+    decide bytes as YAML, and `chosen` those that are not the profile's own: path, value, the profile's value.
     """
 
     profile: str
@@ -56,3 +57,5 @@ class ReportContext:
     remarks: tuple[str, ...] = ()
     source: str = ""
     options: RunOptions | None = None
+    settings: str = ""
+    chosen: tuple[tuple[str, str, str], ...] = ()

@@ -1,4 +1,4 @@
-"""Writes the main report: `report.md`, a self-contained `index.html`, the figures, and a page of examples.
+"""Writes the main report: `report.md`, a self-contained `index.html`, the figures, a page of examples, all settings.
 
 Same inputs, same bytes, no time stamps. What goes in is described in `inputs`, what is written in `benchmark`;
 `write_page` serves the other reports as well.
@@ -14,6 +14,7 @@ from geo_pipeline.scoring.report.example_page import PAGE, PAGE_TITLE, example_b
 from geo_pipeline.scoring.report.html import html_page
 from geo_pipeline.scoring.report.inputs import ReportInputs, ReportPaths
 from geo_pipeline.scoring.report.markdown import markdown
+from geo_pipeline.scoring.report.protocol import SETTINGS
 
 
 def write_report(inputs: ReportInputs, out_dir: Path) -> ReportPaths:
@@ -32,6 +33,7 @@ def write_report(inputs: ReportInputs, out_dir: Path) -> ReportPaths:
         page.unlink(missing_ok=True)
         page.with_suffix(".md").unlink(missing_ok=True)
     remove_other_figures(out_dir, figures)
+    write_settings(out_dir, inputs.context.settings)
     return ReportPaths(out_dir / "report.md", out_dir / "index.html", figures, page if examples else None)
 
 
@@ -62,6 +64,14 @@ def remove_other_figures(out_dir: Path, figures: Sequence[Path]) -> None:
     """Remove the figures of an earlier report that are not among those just written."""
     for stale in set((out_dir / "figures").glob("*.png")) - set(figures):
         stale.unlink()
+
+
+def write_settings(out_dir: Path, settings: str) -> None:
+    """Write the settings of the run beside its pages; without any, remove those of an earlier report."""
+    if settings:
+        _write(out_dir / SETTINGS, settings.encode())
+    else:
+        (out_dir / SETTINGS).unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

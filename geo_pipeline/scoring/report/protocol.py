@@ -7,6 +7,8 @@ from geo_pipeline.scoring.report.context import ReportContext
 from geo_pipeline.scoring.report.run_options import CROPS, SCORE_RULES
 from geo_pipeline.scoring.report.text_table import threshold_titles
 
+SETTINGS = "settings.yaml"
+"""The file of all settings in the folder of a report."""
 DISTANCES = {
     "great_circle": "great circle on a sphere of radius 6371 km",
     "wgs84": "geodesic on the WGS84 ellipsoid",
@@ -37,4 +39,9 @@ def protocol_blocks(context: ReportContext, limits_km: Sequence[float]) -> list[
         Paragraph("Networks:"),
         Facts(tuple(context.models)),
     ]
+    if context.chosen:
+        blocks.append(Paragraph("Settings of this run that are not the profile's own:"))
+        blocks.append(Facts(tuple((path, f"{value} (the profile has {own})") for path, value, own in context.chosen)))
+    if context.settings:
+        blocks.append(Paragraph(f"All settings stand in {SETTINGS}, beside this page; `run --config` reads them."))
     return blocks + [Paragraph(remark) for remark in context.remarks]

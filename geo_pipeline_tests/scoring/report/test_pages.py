@@ -86,6 +86,15 @@ def test_figures_of_an_earlier_report_are_removed(inputs, tmp_path):
     assert "loss_curves" not in (tmp_path / "report.md").read_text()
 
 
+def test_all_settings_lie_beside_the_report_and_go_with_it(inputs, tmp_path):
+    settings = "dispo:\n  alpha: 2.0\n"
+    alone = _geosurge_alone(inputs)
+    write_report(replace(alone, context=replace(alone.context, settings=settings)), tmp_path)
+    assert (tmp_path / "settings.yaml").read_text() == settings
+    write_report(alone, tmp_path)
+    assert not (tmp_path / "settings.yaml").exists()
+
+
 class _Page(HTMLParser):
     VOID = frozenset({"meta", "img", "br"})
 

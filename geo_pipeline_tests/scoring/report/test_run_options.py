@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from geo_pipeline.scoring.report.blocks import Facts
+from geo_pipeline.scoring.report.blocks import Facts, Paragraph
 from geo_pipeline.scoring.report.protocol import protocol_blocks
 from geo_pipeline.scoring.report.run_options import RunOptions
 from geo_pipeline_tests.scoring.report.drawn_report import CONTEXT
@@ -49,6 +49,16 @@ def test_options_of_the_context_are_told(name, value, words):
 def test_a_value_without_words_is_told_as_it_is():
     assert ("Crops", "five") in _facts(replace(CONTEXT, crops="five"))
     assert ("Loss", "mine") in CONTEXT.options.__class__(**{**vars(CONTEXT.options), "loss": "mine"}).pairs(6)
+
+
+def test_settings_that_are_not_the_profiles_own_are_told_and_where_all_of_them_stand():
+    chosen = replace(CONTEXT, chosen=(("dispo.alpha", "2.0", "1.6"),), settings="dispo:\n  alpha: 2.0\n")
+    assert ("dispo.alpha", "2.0 (the profile has 1.6)") in _facts(chosen)
+    words = [block.text for block in protocol_blocks(chosen, (1.0,)) if isinstance(block, Paragraph)]
+    assert "Settings of this run that are not the profile's own:" in words
+    assert any("settings.yaml" in text for text in words)
+    plain = [block.text for block in protocol_blocks(CONTEXT, (1.0,)) if isinstance(block, Paragraph)]
+    assert not [text for text in plain if "ettings" in text]
 
 
 def test_a_report_without_options_is_possible():

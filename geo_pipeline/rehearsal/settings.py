@@ -1,0 +1,25 @@
+"""What a rehearsal changes in the profile `paper`, and nothing else: widths, epochs, counts, and where work runs."""
+
+from collections.abc import Mapping
+
+BENCHMARKS = ("im2gps3k", "yfcc4k")
+"""The benchmarks that are drawn, each in the format of its own files."""
+
+
+def rehearsed(queries: int) -> Mapping[str, object]:
+    """The settings by their paths, with so many photographs in each benchmark.
+
+    Ray is told of eight GPUs that are not there, so that shards and training workers are placed as in `paper`; they
+    compute on the CPU.
+    """
+    return {
+        "geosurge.vision.width": 64,
+        "geosurge.fusion.semantic_dim": 16,
+        "geosurge.fusion.latent_dim": 16,
+        "geosurge.embedding_dim": 64,
+        "geosurge.training.max_epochs": 2,
+        "router.epochs": 2,
+        "expected_counts": [[name, queries] for name in BENCHMARKS],
+        "compute.gpus": 8,
+        "compute.backend": "gloo",
+    }
