@@ -5,6 +5,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
+from geo_pipeline.baselines.config import BaselineConfig, IsnsOptions
 from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.earth.distance import EARTH_RADIUS_KM
 from geo_pipeline.earth.partition import PartitionConfig
@@ -29,6 +30,7 @@ def listed(numbers):
 
 def printed_defaults():
     cells, training, inference, fusion = PartitionConfig(), TrainingConfig(), InferenceConfig(), FusionConfig()
+    isns, baseline, small = IsnsOptions(), BaselineConfig.sample("isns").training, TrainingConfig.sample()
     router, split, vision, geosurge = RouterConfig(), SplitConfig(), VisionConfig(), GeoSurgeConfig()
     return [
         f"{listed(THRESHOLDS_KM[:-1])} and {THRESHOLDS_KM[-1]:g} km",
@@ -50,6 +52,8 @@ def printed_defaults():
         f"`{training.loss}` (default)",
         f"an effective batch of {training.batch:,}",
         f"at most {training.max_epochs}.",
+        f"tau_max {isns.tau_max[0]}, {isns.tau_max[1]} and {isns.tau_max[2]}.",
+        f"{baseline.max_epochs} epochs at {baseline.lr:g} where GeoSURGE has {small.max_epochs} at {small.lr:g}",
         f"`{inference.score}` (default)",
         f"`{inference.crops}` (default;",
         f"{inference.cell_weight} and {inference.similarity_temperature}.",
@@ -87,6 +91,8 @@ OTHER = {
     "partition.tau_max": [900, 800],
     "geosurge.depth": 3,
     "geosurge.training.batch": 2048,
+    "geosurge.training.lanes": 16,
+    "baselines.isns.options.tau_max": [900, 800],
     "geosurge.training.symmetric": True,
     "geosurge.vision.resize_px": 400,
     "geosurge.vision.pretrained": None,

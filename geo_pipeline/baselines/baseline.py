@@ -102,6 +102,9 @@ class Baseline(nn.Module, ABC):
         sums_T = self.loss_sums(pixels_BCHW, class_map_BHW, compared_XK[: len(targets_BK)], compared_XK)
         return (sums_T / self.counts(targets_BK).clamp_min(1)).sum()
 
+    def settle(self) -> None:
+        """Bring parameters back to their bounds, in place, after each step of the optimiser. Nothing by default."""
+
     def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
         """Take what is needed from the training images after the last step: pixels and class maps of all of them,
         centre crops in their order, without gradients, and their targets. Nothing by default, and then no image is

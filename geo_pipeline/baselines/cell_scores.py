@@ -5,6 +5,7 @@ Used by every baseline that classifies cells. Which cells there are belongs to `
 Shapes: B images, M of a micro-batch, C cells of a partition, F places of the finest partition, P partitions.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from geo_pipeline.baselines.baseline import Located
 from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.geosurge.scores import combine
 
 
@@ -53,15 +55,27 @@ def chosen_partitions(hierarchy: Hierarchy, count: int) -> Hierarchy:
             f"found {count} partitions wanted of a hierarchy of {total}; expected 1 to {total}: change the baseline's "
             "options or the partition."
         )
-    rows = np.linspace(0, total - 1, count).round().astype(int) if count > 1 else np.array([total - 1])
-    partitions = []
-    for above, row in zip([None, *rows[:-1]], rows, strict=True):
-        partition = hierarchy.partitions[row]
-        parent = np.arange(len(partition), dtype=np.int32)
-        for step in range(row, -1 if above is None else above, -1):
-            parent = hierarchy.partitions[step].parent[parent] if above is not None else np.full_like(parent, -1)
-        partitions.append(type(partition)(**{**vars(partition), "parent": parent}))
-    return Hierarchy(tuple(partitions))
+    return hierarchy.only(np.linspace(total - 1, 0, count).round().astype(int)[::-1].tolist())
+
+
+def partitions_of(hierarchy: Hierarchy, tau_max: Sequence[int], wanted: Sequence[int]) -> Hierarchy:
+    """The partitions of a hierarchy with these `tau_max` that have the `wanted` ones.
+
+    Where one of them is missing, other photographs were cut: the wanted ones then are meant as shares of the coarsest
+    (the paper's 25,000), and the nearest by their ratio are taken, each once. Of the sample's 600, 300, 150, 80, 40, 25
+    and 15 these are 150, 40 and 25 for 5000, 2000 and 1000.
+    """
+    if len(tau_max) != len(hierarchy.partitions) or len(wanted) > len(tau_max):
+        raise CellCountError(
+            f"found {len(wanted)} partitions wanted by tau_max of a hierarchy of {len(hierarchy.partitions)} with "
+            f"{len(tau_max)} values of tau_max; expected one value each, and at most as many wanted: change the "
+            "baseline's options or the partition."
+        )
+    scale = 1.0 if set(wanted) <= set(tau_max) else tau_max[0] / PartitionConfig().tau_max[0]
+    left = list(range(len(tau_max)))
+    for each in wanted:
+        left.remove(min(left, key=lambda number: abs(math.log(tau_max[number] / (each * scale)))))
+    return hierarchy.only(sorted(set(range(len(tau_max))) - set(left)))
 
 
 class Places(nn.Module):

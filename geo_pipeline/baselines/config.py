@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.geosurge.config import ConfigError, TrainingConfig, VisionConfig
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
@@ -28,6 +29,14 @@ def _demand_positive(options: object, *names: str) -> None:
     for name in names:
         value = getattr(options, name)
         demand(value > 0, f"{type(options).__name__}.{name} is {value}; expected above 0.")
+
+
+def _demand_tau_max(options: "IsnsOptions | TranslocatorOptions") -> None:
+    object.__setattr__(options, "tau_max", tuple(options.tau_max))
+    demand(
+        bool(options.tau_max) and all(value > 0 for value in options.tau_max),
+        f"{type(options).__name__}.tau_max is {options.tau_max}; expected one positive number per partition.",
+    )
 
 
 @dataclass(frozen=True)
@@ -100,27 +109,28 @@ class CPlanetOptions(Options):
 
 @dataclass(frozen=True)
 class IsnsOptions(Options):
-    """Number of partitions of the hierarchy (the paper's coarse, middle, fine)."""
+    """The coarse, middle and fine partition by their tau_max, as in the paper (nearest ones: `cell_scores`)."""
 
-    partitions: int = 3
+    tau_max: tuple[int, ...] = (5000, 2000, 1000)
 
     def __post_init__(self) -> None:
-        _demand_positive(self, "partitions")
+        _demand_tau_max(self)
 
 
 @dataclass(frozen=True)
 class TranslocatorOptions(Options):
-    """Sizes of the segmentation branch, and the weight of the scene task."""
+    """Sizes of the branches, the partitions by their tau_max (those of ISNs), and the weight of the scene task."""
 
     width: int = 256
     blocks: int = 4
     heads: int = 8
-    partitions: int = 3
+    tau_max: tuple[int, ...] = (5000, 2000, 1000)
     classes: int = 150
     scene_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _demand_positive(self, "width", "blocks", "heads", "partitions", "classes")
+        _demand_tau_max(self)
+        _demand_positive(self, "width", "blocks", "heads", "classes")
 
     @classmethod
     def sample(cls) -> "TranslocatorOptions":
@@ -183,11 +193,10 @@ class GeoClipOptions(Options):
 
 @dataclass(frozen=True)
 class PigeonOptions(Options):
-    """Cells: S2 cells whose means lie within `place_km` are merged, at most `merged_cells` into one. Without the idea
-    they stay as they are, and none of these options counts.
+    """Cells: S2 cells whose means lie within `place_km` are merged, at most `merged_cells` into one.
 
-    Labels fade by e over `tau_km` (the paper's 75). The refinement looks at `prototypes` clusters in each of the
-    `top_cells` best cells; `temperature` turns distances of unit vectors into weights (ours).
+    With the idea, labels fade by e over `tau_km` (the paper's 75). The refinement looks at `prototypes` clusters in
+    each of the `top_cells` best cells; `temperature` turns distances of unit vectors into weights (ours).
     """
 
     place_km: float = 25.0
@@ -225,6 +234,8 @@ def options_class(name: str) -> type[Options]:
 class BaselineConfig:
     """A baseline: name, tower, training, its own options (None: the defaults), and whether its naming idea is on.
 
+    `tau_max`: of the geocells that it is given, from the coarsest to the finest partition.
+
     Of `training` everything counts but what belongs to GeoSURGE's objective (loss, symmetric, uncovered). Here too
     `micro_batch` bounds the memory of a step and changes no gradient.
     """
@@ -234,11 +245,13 @@ class BaselineConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     idea: bool = True
     options: Options | None = None
+    tau_max: tuple[int, ...] = PartitionConfig().tau_max
 
     def __post_init__(self) -> None:
         wanted = options_class(self.name)
         if self.options is None:
             object.__setattr__(self, "options", wanted())
+        object.__setattr__(self, "tau_max", tuple(self.tau_max))
         demand(
             isinstance(self.options, wanted),
             f"the baseline {self.name} has options {type(self.options).__name__}; expected {wanted.__name__}.",
@@ -287,4 +300,5 @@ def config_from_json(value: Mapping[str, Any]) -> BaselineConfig:
         training=TrainingConfig(**value["training"]),
         idea=value["idea"],
         options=OPTIONS[value["name"]](**value["options"]),
+        tau_max=value["tau_max"],
     )

@@ -109,7 +109,12 @@ class GeoClip(Baseline):
 
     def scale(self) -> Tensor:
         """1 / temperature, a scalar tensor."""
-        return self.log_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+        return self.log_scale.exp()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Clamp the temperature in place, as CLIP does: 1 / temperature from 1 to the largest scale."""
+        self.log_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
 
     def _queue(self) -> Tensor:
         gallery_G2 = self.gallery_deg_G2

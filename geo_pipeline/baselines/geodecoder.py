@@ -7,7 +7,7 @@ scene with the highest mean confidence answers, and the levels' probabilities ar
 
 Simplified: a CLIP tower instead of a Swin encoder; one scene set of three, with labels from the segmentation map
 (`scenes`), which only training reads; in training the labelled scene's query answers. Without the idea (`idea=False`)
-the CLS token is classified at each level: no queries, no scenes.
+there is one query per level, whatever the scene; decoders, classifiers and training are the same.
 
 Shapes: B images, M of a micro-batch, L levels, S scenes, Q = L x S queries, T tokens, D width, C cells, F finest
 cells, N images.
@@ -65,8 +65,8 @@ class GeoDecoder(Baseline):
         self.levels = chosen_partitions(self.hierarchy, options.partitions or len(self.hierarchy.partitions))
         levels, width = len(self.levels.partitions), tower.width
         self.token_norm, self.query_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.queries_LSD = nn.Parameter(torch.randn(levels, len(SCENES), width)) if config.idea else None
-        depths = (options.blocks, options.level_blocks) if config.idea else (0, 0)
+        self.queries_LSD = nn.Parameter(torch.randn(levels, len(SCENES) if config.idea else 1, width))
+        depths = (options.blocks, options.level_blocks)
         self.blocks = nn.ModuleList(
             DecoderBlock(width, options.heads, levels, apart) for apart in (False, True) for _ in range(depths[apart])
         )
@@ -80,10 +80,8 @@ class GeoDecoder(Baseline):
         return torch.from_numpy(self.levels.assign(lat_deg_N, lon_deg_N)).long()
 
     def decode(self, pixels_BCHW: Tensor) -> Tensor:
-        """The decoded queries (B, L, S, D); without the idea the CLS token, for every level the same and one scene."""
+        """The decoded queries (B, L, S, D); without the idea S is 1."""
         tokens_BTD = self.token_norm(self.tower(pixels_BCHW))
-        if self.queries_LSD is None:
-            return tokens_BTD[:, None, :1].expand(-1, len(self.heads), -1, -1)
         queries_BLSD = self.queries_LSD.expand(len(tokens_BTD), -1, -1, -1)
         for block in self.blocks:
             queries_BLSD = block(queries_BLSD, tokens_BTD)
@@ -96,23 +94,21 @@ class GeoDecoder(Baseline):
         return [head(chosen_BLD[:, level]) for level, head in enumerate(self.heads)]
 
     def counts(self, targets_BK: Tensor) -> Tensor:
-        """The images that each level covers and, with the idea, all of them for the scenes."""
+        """The images that each level covers, and all of them for the scenes."""
         covered_P = covered(targets_BK)
-        return torch.cat([covered_P, covered_P.new_tensor([len(targets_BK)])]) if self.config.idea else covered_P
+        return torch.cat([covered_P, covered_P.new_tensor([len(targets_BK)])])
 
     def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
-        """Cross entropy over the cells of every level and, with the idea, over the scenes."""
+        """Cross entropy over the cells of every level and over the scenes (0 where there is only one)."""
         decoded_MLSD = self.decode(pixels_MCHW)
-        if not self.config.idea:
-            return cell_sums(self.logits(decoded_MLSD, scene_zero(decoded_MLSD)), targets_MK)
-        scenes_M = scene_labels(class_map_MHW)
+        scenes_M = scene_labels(class_map_MHW) if self.config.idea else scene_zero(decoded_MLSD)
         scenes_1 = self.options.scene_weight * scene_sum(confidence(decoded_MLSD), scenes_M)
         return torch.cat([cell_sums(self.logits(decoded_MLSD, scenes_M), targets_MK), scenes_1])
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """Probabilities (B, F) of the finest cells, as the queries of the most confident scene give them."""
         decoded_BLSD = self.decode(pixels_BCHW)
-        scenes_B = confidence(decoded_BLSD).argmax(dim=1) if self.config.idea else scene_zero(decoded_BLSD)
+        scenes_B = confidence(decoded_BLSD).argmax(dim=1)
         return hierarchy_scores(self.logits(decoded_BLSD, scenes_B), self.ancestors_FP).exp()
 
     def locate(self, described_BS: Tensor) -> Located:

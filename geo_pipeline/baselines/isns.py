@@ -6,7 +6,7 @@ fine cell (f*), and a network for each kind of scene.
 
 Simplified: the three networks share one CLIP tower and have a norm and classifiers of their own, where the paper has
 three whole networks; the scene comes from the class map (`scenes`), not from a Places2 classifier; the partitions are
-three of GeoSURGE's hierarchy, evenly from coarsest to finest; the answer of a cell is the mean of its photographs.
+those of GeoSURGE's hierarchy with the paper's tau_max; the answer of a cell is the mean of its photographs.
 Without the idea (`idea=False`) one network answers for all scenes, and no class map is read.
 
 Shapes: B images, M of a micro-batch, C cells of a partition, F finest cells, P partitions, D width.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from geo_pipeline.baselines.baseline import Baseline, Located
-from geo_pipeline.baselines.cell_scores import Places, cell_sums, chosen_partitions, covered, heads, hierarchy_scores
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, covered, heads, hierarchy_scores, partitions_of
 from geo_pipeline.baselines.config import BaselineConfig, IsnsOptions
 from geo_pipeline.baselines.scenes import SCENES, scene_labels
 from geo_pipeline.earth.hierarchy import Hierarchy
@@ -45,7 +45,7 @@ class Isns(Baseline):
 
     def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
         super().__init__(config, hierarchy, tower)
-        self.chosen = chosen_partitions(self.hierarchy, config.chosen(IsnsOptions).partitions)
+        self.chosen = partitions_of(self.hierarchy, config.tau_max, config.chosen(IsnsOptions).tau_max)
         finest = self.chosen.partitions[-1]
         self.places = Places(finest.lat_deg, finest.lon_deg)
         self.register_buffer("ancestors_FP", torch.from_numpy(self.chosen.ancestors()).long(), persistent=False)

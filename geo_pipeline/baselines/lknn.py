@@ -1,13 +1,14 @@
-"""[L]kNN: a kernel density over the places of the nearest reference photographs.
+"""[L]kNN: a kernel density over the places of the nearest reference photographs, seen by a network trained on cells.
 
-Vo, Jacobs and Hays, Revisiting IM2GPS in the deep learning era, ICCV 2017, section 3: the K nearest photographs in
-feature space vote, each with a Gaussian around its place, weighted by its similarity to a power; the answer is the
-place among them where the density is highest.
+Vo, Jacobs and Hays, Revisiting IM2GPS in the deep learning era, ICCV 2017, section 3: a network learns to classify
+cells ([L]); with its features the K nearest photographs vote, each with a Gaussian around its place, weighted by its
+similarity to a power; the answer is the place among them where the density is highest.
 
-Simplified: the features are the frozen CLIP tower's CLS token (layer-normalised, centred on the gallery's mean, of unit
-length), not those of a network trained to classify cells ([L]); the gallery is all training images; sigma counts
-kilometres on the sphere (the paper's table names sigma = 4), K and the power are ours. Nothing is trained: training
-only fills the gallery. Without the idea (`idea=False`) the nearest photograph alone answers.
+Simplified: the network is the CLIP tower, whose last block learns, under one linear classifier over the cells of the
+finest partition; its features are the CLS token that the classifier reads (layer-normalised), centred on the gallery's
+mean and of unit length; the gallery is all training images; sigma counts kilometres on the sphere (the paper's table
+names sigma = 4), K and the power are ours. Without the idea (`idea=False`) nothing is learnt: the same features of the
+tower as it comes, and the same density over them.
 
 No reference is excluded. Here [L]kNN plays by other rules than method `retrieval`, which leaves out the same bytes,
 near-equal pictures and the same author nearby (`geosurge.retrieval`): a query that is a training image, or nearly equal
@@ -18,7 +19,7 @@ The gallery is gathered in its own type: float16 is rounded once before centring
 cosines by less than 1e-3 and the order of neighbours only where they are as near as that. The mean is that of the
 features before rounding.
 
-Shapes: B images, N references, K neighbours, D width.
+Shapes: B images, M of a micro-batch, N references, K neighbours, D width, C cells.
 """
 
 from collections.abc import Iterable
@@ -26,10 +27,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from geo_pipeline.baselines.baseline import Baseline, Located
+from geo_pipeline.baselines.cell_scores import Places, cell_sums, covered
 from geo_pipeline.baselines.config import BaselineConfig, LknnOptions
 from geo_pipeline.earth.distance import EARTH_RADIUS_KM
 from geo_pipeline.earth.hierarchy import Hierarchy
@@ -40,7 +42,9 @@ _CENTRED_AT_ONCE = 4096
 
 
 class Lknn(Baseline):
-    """A gallery of features and places, and the density over the nearest."""
+    """A gallery of features and places, and the density over the nearest; until `collect` fills it, the classifier
+    answers with its best cell.
+    """
 
     collected: ClassVar[tuple[str, ...]] = ("gallery_ND", "place_N2")
     gallery_ND: Tensor
@@ -50,19 +54,31 @@ class Lknn(Baseline):
     def __init__(self, config: BaselineConfig, hierarchy: Hierarchy | None, tower: VisionTower) -> None:
         super().__init__(config, hierarchy, tower)
         self.options = config.chosen(LknnOptions)
-        self.requires_grad_(False)
+        finest = self.hierarchy.partitions[-1]
+        self.places = Places(finest.lat_deg, finest.lon_deg)
+        self.head = nn.Linear(tower.width, len(finest)) if config.idea else None
+        if self.head is None:
+            self.requires_grad_(False)
         dtype = getattr(torch, self.options.gallery_dtype)
         self.register_buffer("gallery_ND", torch.zeros(0, tower.width, dtype=dtype))
         self.register_buffer("place_N2", torch.zeros(0, 2, dtype=torch.float64))
         self.register_buffer("mean_D", torch.zeros(tower.width))
 
     def targets(self, lat_deg_N: np.ndarray, lon_deg_N: np.ndarray) -> Tensor:
-        """The coordinate (N, 2) of each image."""
-        return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N], axis=1)).double()
+        """Latitude, longitude in degrees and cell (N, 3) float64 of each image; cell -1 outside every cell."""
+        cell_N = self.hierarchy.assign(lat_deg_N, lon_deg_N)[:, -1]
+        return torch.from_numpy(np.stack([lat_deg_N, lon_deg_N, cell_N], axis=1).astype(np.float64))
+
+    def counts(self, targets_BK: Tensor) -> Tensor:
+        """The images that some cell covers."""
+        return covered(targets_BK[:, 2:])
 
     def loss_sums(self, pixels_MCHW: Tensor, class_map_MHW: Tensor, targets_MK: Tensor, compared_XK: Tensor) -> Tensor:
-        """Zero: there is nothing to train."""
-        return torch.zeros(1, device=pixels_MCHW.device)
+        """Cross entropy over the cells; zero without the idea, where there is nothing to train."""
+        if self.head is None:
+            return torch.zeros(1, device=pixels_MCHW.device)
+        logits_MC = self.head(self.describe(pixels_MCHW, class_map_MHW))
+        return cell_sums([logits_MC], targets_MK[:, 2:].long())
 
     def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
         """Features and places of all training images.
@@ -81,7 +97,7 @@ class Lknn(Baseline):
         self.mean_D = (sum_D / len(gallery_ND)).float()
         for part_BD in gallery_ND.split(_CENTRED_AT_ONCE):
             part_BD.copy_(self._unit(part_BD.to(device).float()))
-        self.gallery_ND, self.place_N2 = gallery_ND.to(device), targets_NK
+        self.gallery_ND, self.place_N2 = gallery_ND.to(device), targets_NK[:, :2]
 
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """The layer-normalised CLS token (B, D)."""
@@ -89,14 +105,10 @@ class Lknn(Baseline):
         return functional.layer_norm(cls_BD, cls_BD.shape[1:])
 
     def locate(self, described_BS: Tensor) -> Located:
-        """The neighbour's place with the highest density; its score is the density in (0, 1], or the similarity of the
-        nearest photograph where the idea is off.
-        """
-        wanted = min(self.options.neighbours if self.config.idea else 1, len(self.gallery_ND))
-        similarity_BK, rows_BK = self.neighbours(described_BS, wanted)
-        if not self.config.idea:
-            place_B2 = self.place_N2[rows_BK[:, 0]]
-            return Located(place_B2[:, 0], place_B2[:, 1], similarity_BK[:, 0].double())
+        """The neighbour's place with the highest density; its score is the density in (0, 1]."""
+        if self.head is not None and not len(self.gallery_ND):
+            return self.places.best(self.head(described_BS).softmax(dim=1))
+        similarity_BK, rows_BK = self.neighbours(described_BS, min(self.options.neighbours, len(self.gallery_ND)))
         weight_BK = similarity_BK.double().clamp_min(1e-12) ** self.options.power
         density_BK = density(self.place_N2[rows_BK], weight_BK, self.options.sigma_km)
         score_B, best_B = density_BK.max(dim=1)

@@ -7,8 +7,8 @@ decides.
 
 Simplified: cells and clusters are those of `semantic_cells` (merged S2 cells and k-means, no borders, no OPTICS); the
 labels of an image add up to one, so that a photograph far from its cell's mean weighs as much as any other; no climate,
-month or text tasks; a cluster answers with the mean of its photographs. Without the idea (`idea=False`) the cells are
-the finest S2 cells as they are, labels are one-hot, and the best cell answers with its mean.
+month or text tasks; a cluster answers with the mean of its photographs. Of its three ideas the one that is switched off
+(`idea=False`) is the smoothing: labels are one-hot; cells, clusters and refinement are the same.
 
 Shapes: B images, M of a micro-batch, N photographs, G cells, R prototypes of a cell (NaN where there are fewer), X
 prototypes of all cells, T cells kept, D width.
@@ -32,9 +32,7 @@ from geo_pipeline.geosurge.vision import VisionTower
 
 
 class Pigeon(Baseline):
-    """A classifier over semantic cells (without the idea: the finest S2 cells), and prototypes; until `collect` there
-    are none, and cells answer.
-    """
+    """A classifier over semantic cells, and prototypes; until `collect` there are none, and cells answer."""
 
     prototype_GRD: Tensor
     prototype_deg_GR2: Tensor
@@ -44,16 +42,13 @@ class Pigeon(Baseline):
         super().__init__(config, hierarchy, tower)
         self.options = options = config.chosen(PigeonOptions)
         finest = self.hierarchy.partitions[-1]
-        if config.idea:
-            self.cell_of_finest = merged_cells(finest, options.place_km, options.merged_cells)
-            lat_deg_G, lon_deg_G = merged_means(finest, self.cell_of_finest)
-        else:
-            self.cell_of_finest, lat_deg_G, lon_deg_G = np.arange(len(finest)), finest.lat_deg, finest.lon_deg
+        self.cell_of_finest = merged_cells(finest, options.place_km, options.merged_cells)
+        lat_deg_G, lon_deg_G = merged_means(finest, self.cell_of_finest)
         self.places = Places(lat_deg_G, lon_deg_G)
         self.register_buffer("unit_G3", torch.from_numpy(unit_vectors(lat_deg_G, lon_deg_G)), persistent=False)
         self.norm = nn.LayerNorm(tower.width)
         self.head = nn.Linear(tower.width, len(lat_deg_G))
-        shape = (len(lat_deg_G), options.prototypes if config.idea else 0)
+        shape = (len(lat_deg_G), options.prototypes)
         self.register_buffer("prototype_GRD", torch.zeros(*shape, tower.width))
         self.register_buffer("prototype_deg_GR2", torch.full((*shape, 2), torch.nan, dtype=torch.float64))
 
@@ -84,8 +79,6 @@ class Pigeon(Baseline):
 
         Clusters follow from the coordinates alone; of the features, only their sums are kept.
         """
-        if not self.config.idea:
-            return
         lat_deg_N, lon_deg_N, cell_N = targets_NK.cpu().numpy().T
         cells, most = self.prototype_GRD.shape[:2]
         cluster_N = place_clusters(cell_N.astype(np.int64), lat_deg_N, lon_deg_N, most)
@@ -116,11 +109,11 @@ class Pigeon(Baseline):
         return torch.cat([probability_BG, functional.normalize(features_BD.float(), dim=1)], dim=1)
 
     def locate(self, described_BS: Tensor) -> Located:
-        """The best cell's mean; with the idea, the nearest prototype of the best cell among the `top_cells`.
+        """The nearest prototype of the best cell among the `top_cells`.
 
-        There a cell's probability is multiplied by a softmax, over the kept cells, of how near their nearest prototypes
-        are. The score is the log probability, with the idea among the kept cells. Where none of the kept cells has a
-        prototype, the best cell's mean answers.
+        A cell's probability is multiplied by a softmax, over the kept cells, of how near their nearest prototypes
+        are. The score is the log probability among the kept cells. Where none of them has a prototype, the best cell's
+        mean answers.
         """
         cells = len(self.unit_G3)
         probability_BG, features_BD = described_BS[:, :cells], described_BS[:, cells:]

@@ -1,7 +1,7 @@
 """BASELINES: every baseline by name, its class, and what it reads besides photographs. Torch-free.
 
 A new baseline is one file beside this, one line here, its options in `config` and its entry in `methods`. A baseline
-whose idea is switched off never sees a class map.
+whose idea is switched off answers without class maps.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def _pigeon() -> "type[Baseline]":
 
 
 BASELINES: dict[str, BaselineEntry] = {
-    "lknn": BaselineEntry(_lknn, cells=False),
+    "lknn": BaselineEntry(_lknn),
     "planet_net": BaselineEntry(_planet_net),
     "cplanet": BaselineEntry(_cplanet),
     "isns": BaselineEntry(_isns, class_maps=True),

@@ -90,6 +90,10 @@ class BaselineTask(ImageTask):
         sums_T = self._sums(part, inputs)
         return (sums_T / self.counts_T.clamp_min(1)).sum()
 
+    def settle(self) -> None:
+        """See Task."""
+        self.model.settle()
+
     def _sums(self, part: Part, crops: Crops) -> Tensor:
         """The terms of the loss (T,), summed over the images of a part."""
         if part.start == 0:  # drawn once for all parts of a batch

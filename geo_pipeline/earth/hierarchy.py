@@ -5,7 +5,8 @@ the cells are chosen belongs to `partition`; the arithmetic of cells to `cells`.
 """
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -89,6 +90,19 @@ class Hierarchy:
         A row is a coordinate's chain of cells from coarse to fine. Raises ValueError for unusable coordinates.
         """
         return self.index.rows(self.index.intervals(cell_ids(lat_deg, lon_deg)))
+
+    def only(self, numbers: Sequence[int]) -> "Hierarchy":
+        """The hierarchy of some of its partitions, by number and from coarse to fine: what `assign`, `ancestors` and
+        `coverage` say of it are columns and rows of what they say of the whole.
+        """
+        kept = []
+        for above, number in zip((None, *numbers), numbers, strict=False):
+            partition = self.partitions[number]
+            parent = np.full(len(partition), UNCOVERED, np.int32)
+            if above is not None:
+                parent = locate(self.partitions[above].cell_ids, partition.cell_ids)
+            kept.append(replace(partition, parent=parent))
+        return Hierarchy(tuple(kept), tuple(self.built[number] for number in numbers) if self.built else ())
 
     def ancestors(self) -> np.ndarray:
         """Rows int32 (C, P) of every cell of the finest partition in each partition; the last column is its own row."""

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.georouter.queries import Query, query_from_row
+from geo_pipeline.imagery.authors import author_key
 
 PLACE_DECIMALS = 1
 """Where no author is known, queries within about 11 km share a side of the split."""
@@ -95,6 +96,6 @@ def _read_images(files: Iterable[Path], ids: set[str]) -> dict[str, dict[str, An
 
 def _held_out(image: dict[str, Any], config: RouterConfig) -> bool:
     place = f"{np.round(image['lat_deg'], PLACE_DECIMALS)},{np.round(image['lon_deg'], PLACE_DECIMALS)}"
-    key = f"router-holdout:{image['author'] or place}"
+    key = f"router-holdout:{author_key(image['author']) or place}"
     drawn = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return drawn < config.holdout

@@ -14,6 +14,7 @@ Score = Literal["log_softmax", "cosine_product", "shifted"]
 Crops = Literal["ten", "centre"]
 Precision = Literal["fp32", "bf16"]
 Geography = Literal["embeddings", "classifier"]
+DepthKept = Literal["finest", "spread", "coarsest"]
 
 
 class ConfigError(ValueError):
@@ -82,7 +83,7 @@ class FusionConfig:
 
     @classmethod
     def sample(cls) -> "FusionConfig":
-        """Two thirds of the paper's depth at an eighth of its width."""
+        """The paper's three blocks; queries and latent half as wide."""
         return cls(blocks=3, semantic_dim=64, latent_dim=32, heads=4, mlp_ratio=2.0)
 
 
@@ -94,12 +95,14 @@ class TrainingConfig:
 
     `batch` is the effective batch over all workers; `micro_batch` (None: the whole share of a worker) bounds memory and
     changes no gradient, because the negatives are cells, known before any image is encoded. `uncovered`: the loss of an
-    image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do).
+    image is masked in a partition that does not cover it, or the image is left out (`drop`, as ISNs do). `random_crop`
+    (of `input_px` anywhere in the image, instead of its centre) and `horizontal_flip` (of half of the images) treat the
+    class map as the image and are drawn anew each epoch.
 
-    Order of reading (`order`): `lanes` divide the files among workers (a multiple of their number), `shuffle_rows`
-    images of a lane are shuffled together. Of memory: `loader_budget_mib` for compressed bytes of each kind,
-    `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made ahead. A state to resume from is
-    written after every epoch and every `checkpoint_steps` steps.
+    Order of reading (`order`): `lanes` divide the files among workers, whose number must divide theirs; every such
+    number sees the same batches. `shuffle_rows` images of a lane are shuffled together. Of memory: `loader_budget_mib`
+    for compressed bytes of each kind, `decoded_budget_mib` for decoded images (all or none), `prefetch` batches made
+    ahead. A state to resume from is written after every epoch and every `checkpoint_steps` steps.
     """
 
     lr: float = 1e-4
@@ -169,10 +172,12 @@ class TrainingConfig:
 class GeoSurgeConfig:
     """The whole model and its training.
 
-    `depth` keeps only the coarsest partitions (Table VII); None keeps all. `geography` `classifier` is the "No" of
-    Table VI: a linear classifier over the cells of each partition, trained by cross-entropy, in the place of the
-    geographic embeddings and their contrastive objective. It has no temperature, so `initial_temperature` and
-    `max_logit_scale` do not count for it.
+    `depth` keeps so many partitions (Table VII), None all of them. The paper does not say which: `depth_kept` takes the
+    `finest`, some evenly `spread` with the finest always among them, or the `coarsest`.
+
+    `geography` `classifier` is the "No" of Table VI: a linear classifier over the cells of each partition, trained by
+    cross-entropy, in the place of the geographic embeddings and their contrastive objective. It has no temperature, so
+    `initial_temperature` and `max_logit_scale` do not count for it.
     """
 
     vision: VisionConfig = field(default_factory=VisionConfig)
@@ -182,6 +187,7 @@ class GeoSurgeConfig:
     initial_temperature: float = 0.07
     max_logit_scale: float = 100.0
     depth: int | None = None
+    depth_kept: DepthKept = "finest"
     geography: Geography = "embeddings"
 
     def __post_init__(self) -> None:
@@ -201,6 +207,10 @@ class GeoSurgeConfig:
         _demand(
             self.depth is None or self.depth >= 1,
             f"depth is {self.depth}; expected 1 or more, or none for every partition.",
+        )
+        _demand(
+            self.depth_kept in ("finest", "spread", "coarsest"),
+            f"depth_kept is {self.depth_kept!r}; expected 'finest', 'spread' or 'coarsest'.",
         )
 
     @classmethod
@@ -253,5 +263,7 @@ class InferenceConfig:
 
     @classmethod
     def sample(cls) -> "InferenceConfig":
-        """One centre crop: flips would mirror the drawn planet's side cues, and one forward is ten times cheaper."""
+        """One centre crop, for speed: one forward instead of ten. The drawn world has no side cue that flips would turn
+        round; the comparison's variant `other_crops` asks with ten.
+        """
         return cls(crops="centre")

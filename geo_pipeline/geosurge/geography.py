@@ -20,8 +20,9 @@ from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig, Score
 
 
 class GeographicEmbeddings(nn.Module):
-    """A hierarchy of embedding tables, unit length when read, with `log_scale` = log(1 / temperature) per partition,
-    clamped as CLIP clamps it.
+    """A hierarchy of embedding tables, unit length when read, with `log_scale` = log(1 / temperature) per partition.
+
+    `settle` clamps it in place after each step, as CLIP does: a clamp where it is read has no gradient beyond it.
     """
 
     def __init__(self, cells: list[int], dim: int, initial_temperature: float, max_scale: float) -> None:
@@ -32,7 +33,12 @@ class GeographicEmbeddings(nn.Module):
 
     def scale(self, partition: int) -> Tensor:
         """1 / temperature of a partition, a scalar tensor."""
-        return self.log_scale_P[partition].clamp(max=self.max_log_scale).exp()
+        return self.log_scale_P[partition].exp()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Clamp the temperatures in place: 1 / temperature from 1 to the largest scale."""
+        self.log_scale_P.clamp_(0.0, self.max_log_scale)
 
     def unit(self, partition: int, cells: Tensor | None = None) -> Tensor:
         """Unit embeddings (C, D) of a partition, or of some of its cells by row."""
@@ -73,6 +79,9 @@ class ClassifierHeads(nn.Module):
     def scale(self, partition: int) -> Tensor:
         """1: logits have no temperature."""
         return self.log_scale_P[partition].exp()
+
+    def settle(self) -> None:
+        """Nothing: there is no temperature."""
 
     def cosines(self, features_BD: Tensor) -> list[Tensor]:
         """Logits (B, C) of every cell of every partition; no cosines, but read where those are read."""

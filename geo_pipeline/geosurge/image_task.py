@@ -36,8 +36,8 @@ class ImageTask(Task[Crops]):
                 f"found {len(rows)} training images with a class map ({len(pairs.without_map)} without); expected at "
                 f"least {max(2, config.lanes)}. Add photographs, or segment those that have no map."
             )
-        # As many held-out images as the workers can share evenly.
-        self.held_out = len(pairs.holdout_rows) // workers.world * workers.world
+        # As many held-out images as the lanes can share evenly: the same ones for every number of workers.
+        self.held_out = len(pairs.holdout_rows) // config.lanes * config.lanes
         self.plan = Plan(config.max_epochs, config.checkpoint_steps, config.micro_batch, config.patience)
 
     def rate(self, epoch: int, step: int) -> float:

@@ -10,8 +10,7 @@ and `inference`.
 Shapes: B images, C channels or cells, H x W pixels, T tokens, D width, F finest cells, P partitions.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch.nn import functional
 
 from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge import checkpoint
-from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
+from geo_pipeline.geosurge.config import ConfigError, DepthKept, GeoSurgeConfig
 from geo_pipeline.geosurge.fusion import SemanticFusion
 from geo_pipeline.geosurge.geography import geography_of
 from geo_pipeline.geosurge.pairs import stack_pairs
@@ -39,7 +38,7 @@ class GeoSurge(nn.Module):
     def __init__(self, config: GeoSurgeConfig, hierarchy: Hierarchy, tower: VisionTower | None = None) -> None:
         super().__init__()
         self.config = config
-        self.hierarchy = coarsest(hierarchy, config.depth)
+        self.hierarchy = shallower(hierarchy, config.depth, config.depth_kept)
         self.tower = load_tower(config.vision) if tower is None else tower
         width, patch_px, side_px = self.tower.width, self.tower.patch_px, self.tower.input_px
         self.fusion = SemanticFusion(config.fusion, width, patch_px, (side_px // patch_px) ** 2)
@@ -118,13 +117,18 @@ class GeoSurge(nn.Module):
         return model.to(pick_device(device)).eval()
 
 
-def coarsest(hierarchy: Hierarchy, depth: int | None) -> Hierarchy:
-    """The `depth` coarsest partitions (Table VII; a shallower hierarchy loses the finest cells)."""
-    if depth is None or depth == len(hierarchy.partitions):
+def shallower(hierarchy: Hierarchy, depth: int | None, kept: DepthKept) -> Hierarchy:
+    """`depth` of the partitions (Table VII), None for all: which ones, says `kept` (`GeoSurgeConfig.depth_kept`)."""
+    total = len(hierarchy.partitions)
+    if depth is None or depth == total:
         return hierarchy
-    if depth > len(hierarchy.partitions):
+    if depth > total:
         raise ConfigError(
-            f"found that depth is {depth}, but the hierarchy has {len(hierarchy.partitions)} partitions: choose at "
-            "most that."
+            f"found that depth is {depth}, but the hierarchy has {total} partitions: choose at most that."
         )
-    return replace(hierarchy, partitions=hierarchy.partitions[:depth])
+    numbers: dict[DepthKept, Sequence[int]] = {
+        "finest": range(total - depth, total),
+        "spread": np.linspace(total - 1, 0, depth).round().astype(int)[::-1].tolist(),
+        "coarsest": range(depth),
+    }
+    return hierarchy.only(numbers[kept])

@@ -27,6 +27,7 @@ from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.inference import CellScorer
 from geo_pipeline.geosurge.prediction_rows import prediction_table
 from geo_pipeline.geosurge.scores import combine
+from geo_pipeline.imagery.authors import author_keys
 
 NO_REFERENCE = "no_eligible_reference"
 BLOCK = 32_768
@@ -163,9 +164,10 @@ class _Identity:
     """What tells that two rows are one photograph, or one author at one place."""
 
     def __init__(self, table: pa.Table) -> None:
-        self.image_id, self.author, self.sha256 = (
-            np.asarray(table[name].to_pylist(), dtype=object) for name in ("image_id", "author", "sha256")
+        self.image_id, self.sha256 = (
+            np.asarray(table[name].to_pylist(), dtype=object) for name in ("image_id", "sha256")
         )
+        self.author = author_keys(table["author"].to_pylist())
         self.lat_deg, self.lon_deg = (table[name].to_numpy(zero_copy_only=False) for name in ("lat_deg", "lon_deg"))
         self.phash = table["phash"].to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64)
 

@@ -88,13 +88,20 @@ class GeoSurgeTask(ImageTask):
         """See Task."""
         return self._forward(self.network, part, inputs)[0]
 
+    def settle(self) -> None:
+        """See Task: the temperatures."""
+        self.model.geography.settle()
+
     def _forward(self, step: nn.Module, part: Part, crops: Crops) -> tuple[Tensor, Tensor]:
         rows_M, rows_B = (torch.from_numpy(rows).to(self.device) for rows in (part.rows_M, part.rows_B))
         return step(*crops, self.targets_NP[rows_M], self.targets_NP[rows_B])
 
     def judge(self) -> tuple[float, float]:
-        """Loss by the training objective, in a fixed order, and mean accuracy over the thresholds."""
-        losses, total = [], torch.zeros((), device=self.device)
+        """Loss by the training objective, in a fixed order, and mean accuracy over the thresholds.
+
+        The loss is the mean over the batches, each weighed by its images.
+        """
+        losses, images, total = [], [], torch.zeros((), device=self.device)
         correct = torch.zeros((), dtype=torch.float64, device=self.device)
         for part, crops in self.inputs(self.held_out_parts(), None):
             loss, features_MD = self._forward(self.bare_step, part, crops)
@@ -103,8 +110,9 @@ class GeoSurgeTask(ImageTask):
             correct += summed_accuracy(found_M2, self.pairs.lat_deg[mine], self.pairs.lon_deg[mine])
             if part.last:
                 losses.append(float(self.workers.sum(total)))
+                images.append(len(part.rows_B))
                 total = torch.zeros((), device=self.device)
-        return float(np.mean(losses)), float(self.workers.sum(correct)) / self.held_out
+        return float(np.average(losses, weights=images)), float(self.workers.sum(correct)) / self.held_out
 
     def finish(self, progress: Progress) -> dict[str, Any]:
         """See Task."""

@@ -11,9 +11,12 @@ import polars as pl
 import pyarrow as pa
 
 from geo_pipeline.contracts.frames import arrow_table, naming_damaged_files
+from geo_pipeline.imagery.authors import author_key
 
 CATALOGUE, DECODE = "catalogue", "decode"
 KEPT, UNDECODED = ("image_id", "set_name", "author"), ("image_id", "reason")
+
+_AUTHORS = pl.col("author").unique().map_elements(author_key, pl.String).drop_nulls().n_unique()
 
 
 class LostPhotographsError(RuntimeError):
@@ -53,7 +56,7 @@ def census(shards: Sequence[ShardFiles]) -> pa.Table:
     undecoded = pl.scan_parquet(undecoded_in).select(UNDECODED)
     sets = kept.join(undecoded, on="image_id", how="semi").select("image_id", "set_name")
     parts = [
-        _counted(kept, CATALOGUE, pl.col("author").drop_nulls().n_unique()),
+        _counted(kept, CATALOGUE, _AUTHORS),
         _counted(pl.scan_parquet(images_in).select("set_name"), DECODE),
         _counted(undecoded.join(sets, on="image_id", how="left"), DECODE),
         *(

@@ -23,7 +23,6 @@ The holdout is taken from the training pool by author (by place where the author
 stops training, and a place that training never saw would tell it nothing about cells.
 """
 
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,12 +30,12 @@ import numpy as np
 import pyarrow as pa
 
 from geo_pipeline.earth.cell_numbers import tokens
+from geo_pipeline.imagery.authors import author_key
 from geo_pipeline.imagery.stable_hash import stable_hashes
 
 TRAIN, HOLDOUT, ROUTER_QUERIES = "train", "holdout", "router_queries"
 POOL_SETS = (TRAIN, HOLDOUT)
 SplitBy = tuple[Literal["author"]] | tuple[Literal["author"], Literal["place"]]
-_UNKNOWN_AUTHORS = frozenset(("", "unknown", "anonymous", "none", "null", "nan", "n/a", "-", "?"))
 
 
 class SplitError(ValueError):
@@ -86,14 +85,6 @@ class SplitConfig:
         A quarter of such a collection often is one component and stays in training; the shares are of all groups.
         """
         return cls(holdout=0.08, router_queries=0.2, benchmark=0.32, by=("author", "place"), largest_group=50)
-
-
-def author_key(author: str | None) -> str | None:
-    """One spelling for one author: letter case, width and spaces do not matter; None for an unknown one."""
-    if author is None:
-        return None
-    key = " ".join(unicodedata.normalize("NFKC", author).casefold().split())
-    return None if key in _UNKNOWN_AUTHORS else key
 
 
 def assign_sets(

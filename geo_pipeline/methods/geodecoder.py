@@ -7,5 +7,5 @@ GEODECODER, GEODECODER_WITHOUT_IDEA = baseline_methods(
     "GeoDecoder",
     "cells",
     "The best cell over the hierarchy, as queries of each level and kind of scene find it in the photograph.",
-    "The best cell over the hierarchy, from one summary of the photograph, without queries.",
+    "The best cell over the hierarchy, as one query of each level finds it, whatever the kind of scene.",
 )

@@ -7,5 +7,5 @@ PIGEON, PIGEON_WITHOUT_IDEA = baseline_methods(
     "PIGEON",
     "cells",
     "The cluster of training photographs that looks most like the query, in the best of cells that follow places.",
-    "The mean coordinate of the best of the finest S2 cells: no merged cells, no fading labels, no clusters.",
+    "The same cells, clusters and refinement, trained with labels of the own cell alone instead of fading ones.",
 )

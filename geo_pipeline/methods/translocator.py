@@ -7,5 +7,5 @@ TRANSLOCATOR, TRANSLOCATOR_WITHOUT_IDEA = baseline_methods(
     "TransLocator",
     "cells",
     "The best cell over three partitions, seen by two branches: the photograph and the map of what is in it.",
-    "The best cell over three partitions, seen by the photograph's branch alone.",
+    "The best cell over three partitions, seen by two branches as well, but both see the photograph.",
 )

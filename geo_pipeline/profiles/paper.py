@@ -22,6 +22,10 @@ REFERENCE_SHARDS = 1024
 """About 4,600 of MP-16's 4.72 million photographs each: a shard is some 250 MB, and Dagster stays quick."""
 QUERY_SHARDS = (("yfcc26k", 8),)
 """25,600 photographs; the smaller benchmarks have one shard each, the router's queries follow the reference shards."""
+LANES = 8
+"""1, 2, 4 or 8 training workers see the same batches; the start refuses any other number."""
+SHUFFLE_ROWS = 2048
+"""Photographs of a lane that are shuffled together: 16,384 over all lanes, a gigabyte, which one worker can hold."""
 MICRO_BATCH = 128
 """Photographs of a baseline's batch of 1,024 that one device holds at once; no gradient depends on it."""
 MAX_REJECTED_SHARE = 0.2
@@ -36,7 +40,9 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
     """
     lvlm = LvlmConfig() if qwen2vl is None else LvlmConfig(model=qwen2vl, revision=None)
     segmentation = SegmentationConfig() if oneformer is None else SegmentationConfig(model=oneformer, revision=None)
-    geosurge = GeoSurgeConfig()
+    training = TrainingConfig(
+        random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
+    )
     return Profile(
         name="paper",
         statement=STATEMENT,
@@ -51,14 +57,12 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         canonical_quality=92,
         partition=PartitionConfig(),
         segmentation=segmentation,
-        geosurge=replace(geosurge, training=replace(geosurge.training, precision="bf16", seed=seed)),
+        geosurge=GeoSurgeConfig(training=training),
         inference=InferenceConfig(),
         lvlm=lvlm,
         router=RouterConfig(lvlm=lvlm, seed=seed),
         baselines=every_baseline(
-            lambda name, idea: BaselineConfig(
-                name, training=TrainingConfig(precision="bf16", micro_batch=MICRO_BATCH, seed=seed), idea=idea
-            )
+            lambda name, idea: BaselineConfig(name, training=replace(training, micro_batch=MICRO_BATCH), idea=idea)
         ),
         max_rejected_share=MAX_REJECTED_SHARE,
         compute=ComputeConfig(

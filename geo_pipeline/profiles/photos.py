@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from geo_pipeline.earth.partition import PartitionConfig
+from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.imagery.split import SplitConfig
 from geo_pipeline.profiles.profile import Profile
 from geo_pipeline.profiles.sample import sample
@@ -33,6 +34,7 @@ def photos(files: FilesSpec | str | Path, seed: int = 0, shards: int | None = No
         reference_shards=count,
         benchmarks=("photos",),
         partition=PartitionConfig(tau_min=2, tau_max=(60, 40, 30, 20, 14, 10, 6)),
+        inference=replace(InferenceConfig.sample(), crops="ten"),
         max_rejected_share=Profile.max_rejected_share,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geo_pipeline.earth.thresholds import THRESHOLDS_KM
+from geo_pipeline.imagery.authors import author_keys
 
 _BLOCK = 64  # bootstrap replicates held in memory at once
 
@@ -62,7 +63,7 @@ class Score:
 
 def score_errors(
     error_km: ArrayLike,
-    clusters: Sequence[object] | np.ndarray | None = None,
+    clusters: Sequence[str | None] | np.ndarray | None = None,
     thresholds: Sequence[float] = THRESHOLDS_KM,
     distance: str = "great_circle",
     seed: int = 0,
@@ -70,8 +71,9 @@ def score_errors(
 ) -> Score:
     """Score errors (N,) in km, infinite for failures, with 95 % bootstrap intervals.
 
-    clusters: N labels, the authors of the images, drawn as wholes; a None label is a cluster of its own, and no labels
-    means that every query is. The same errors, labels, order and seed give the same intervals.
+    clusters: N labels, the authors of the images, drawn as wholes, however they are spelt (`author_key`); an unknown
+    one is a cluster of its own, and no labels means that every query is. The same errors, labels, order and seed give
+    the same intervals.
     """
     errors = _checked(error_km)
     hits_NK = _hits(errors, thresholds)
@@ -97,7 +99,7 @@ def mean_accuracy(score: Score) -> float:
 def paired_difference(
     error_a_km: ArrayLike,
     error_b_km: ArrayLike,
-    clusters: Sequence[object] | np.ndarray | None = None,
+    clusters: Sequence[str | None] | np.ndarray | None = None,
     thresholds: Sequence[float] = THRESHOLDS_KM,
     seed: int = 0,
     replicates: int = 2000,
@@ -124,7 +126,7 @@ def paired_difference(
 def paired_by_threshold(
     error_a_km: ArrayLike,
     error_b_km: ArrayLike,
-    clusters: Sequence[object] | np.ndarray | None = None,
+    clusters: Sequence[str | None] | np.ndarray | None = None,
     thresholds: Sequence[float] = THRESHOLDS_KM,
     seed: int = 0,
     replicates: int = 2000,
@@ -167,7 +169,9 @@ def _hits(errors: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     return (errors[:, None] <= np.asarray(thresholds, np.float64)).astype(np.float64)
 
 
-def _by_cluster(values_NK: np.ndarray, clusters: Sequence[object] | np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _by_cluster(
+    values_NK: np.ndarray, clusters: Sequence[str | None] | np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """(sums (C, K), sizes (C,)) per cluster, clusters in order of first appearance."""
     if clusters is None:
         return values_NK, np.ones(len(values_NK))
@@ -177,8 +181,8 @@ def _by_cluster(values_NK: np.ndarray, clusters: Sequence[object] | np.ndarray |
             "by image"
         )
     numbers: dict[object, int] = {}
-    # A label that is missing is unlike every other: its position stands for it.
-    keys = [("no label", row) if label is None or label != label else label for row, label in enumerate(clusters)]
+    # An author who is unknown is unlike every other: the position stands for him.
+    keys = [("unknown", row) if label is None else label for row, label in enumerate(author_keys(clusters))]
     index_N = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
     sums_CK = np.stack([np.bincount(index_N, weights=column) for column in values_NK.T], axis=1)
     return sums_CK, np.bincount(index_N).astype(np.float64)

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from geo_pipeline.earth.distance import DistanceKind, distance_km
+from geo_pipeline.imagery.authors import author_key
 from geo_pipeline.scoring.accuracy import ScoreError
 
 SUCCESS_KM = 25.0
@@ -122,7 +123,8 @@ def _spread(rows: Sequence[dict[str, Any]], starts: Sequence[int]) -> tuple[str,
 
 
 def _new_author(row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> bool:
-    return row["author"] is None or all(row["author"] != other["author"] for other in earlier)
+    author = author_key(row["author"])
+    return author is None or all(author != author_key(other["author"]) for other in earlier)
 
 
 def _apart(row: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> bool:

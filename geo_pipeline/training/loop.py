@@ -126,6 +126,7 @@ class _Loop(Generic[Inputs]):
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
+        self.task.settle()
         optimizer.zero_grad(set_to_none=True)
         progress.step += 1
         progress.batches += 1

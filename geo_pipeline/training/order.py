@@ -2,8 +2,9 @@
 
 Images lie in Parquet row groups, and a row group is read as a whole. An epoch walks the row groups in a random order
 and shuffles the rows of a window of them. The walk is divided into *lanes*; a batch takes equally many rows from every
-lane, and worker r of W reads lanes r, r + W, ... So a batch holds the same images however many workers share it, and
-each worker reads its own part of the files. When everything fits one window, that is a plain permutation.
+lane, lane by lane, and the workers divide the lanes in their order. So a batch holds the same images in the same order
+however many workers share it, and each worker reads its own part of the files. When everything fits one window, that is
+a plain permutation.
 
 A worker's share of a batch is cut into micro-batches (`Part`) once, by the loop; reading belongs to the tasks.
 
@@ -78,7 +79,7 @@ def batches(orders_LN: np.ndarray, batch: int, world: int) -> Iterator[np.ndarra
     for start in range(0, length, step):
         part_LB = orders_LN[:, start : start + step]
         if part_LB.size > 1 or start == 0:
-            yield np.stack([part_LB[rank::world].reshape(-1) for rank in range(world)])
+            yield part_LB.reshape(world, -1)
 
 
 def _windows(groups: list[np.ndarray], shuffle_rows: int, draw: np.random.Generator) -> Iterator[np.ndarray]:

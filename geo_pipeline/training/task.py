@@ -77,6 +77,9 @@ class Task(ABC, Generic[Inputs]):
     def loss(self, part: Part, inputs: Inputs) -> Tensor:
         """This part's share of the loss of its batch: over all parts and workers they add up to it."""
 
+    def settle(self) -> None:
+        """Bring parameters back to their bounds, in place, after each step of the optimiser; most have none."""
+
     @abstractmethod
     def judge(self) -> tuple[float, float]:
         """Loss and metric on the held-out images, without gradients; only called where there are some."""

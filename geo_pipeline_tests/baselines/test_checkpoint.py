@@ -51,7 +51,7 @@ def test_a_card_tells_what_it_is(checkpoint_of):
         assert "dual_use" in card
         assert "data_fingerprint" in card
         assert card["metrics"]["train_images"] == 34
-        assert (folder / "geocells.parquet").exists() is (name != "lknn")
+        assert (folder / "geocells.parquet").exists()
         assert not any(path.name.startswith(".") for path in folder.iterdir())
 
 
@@ -139,5 +139,7 @@ def test_cells_are_asked_for_where_there_are_none(world):
     with pytest.raises(NoCellsError, match="found no geocells for the baseline planet_net"):
         checkpoint.build(config, None, load_tower(config.vision))
     assert np.isfinite(
-        checkpoint.build(tiny_baselines.config(world.clip, "lknn"), None, load_tower(config.vision)).mean_D.numpy()
+        checkpoint.build(
+            tiny_baselines.config(world.clip, "geoclip"), None, load_tower(config.vision)
+        ).gallery_GD.numpy()
     ).all()

@@ -12,6 +12,7 @@ from geo_pipeline.baselines.config import (
     IsnsOptions,
     LknnOptions,
     PlaNetOptions,
+    TranslocatorOptions,
     UnknownBaselineError,
     config_from_json,
 )
@@ -31,7 +32,7 @@ def test_every_baseline_has_options_and_a_sample():
 def test_the_papers_constants():
     assert LknnOptions().sigma_km == 4  # the row "[L]kNN, sigma = 4"
     assert CPlanetOptions().sets == 5
-    assert IsnsOptions().partitions == 3  # coarse, middle, fine
+    assert IsnsOptions().tau_max == TranslocatorOptions().tau_max == (5000, 2000, 1000)  # coarse, middle, fine
     assert PlaNetOptions().partition is None
 
 
@@ -66,6 +67,8 @@ def test_options_of_another_baseline_and_unknown_names_are_refused():
         BaselineConfig("vgg")
     with pytest.raises(ConfigError, match="has options PlaNetOptions; expected LknnOptions"):
         BaselineConfig("planet_net").chosen(LknnOptions)
+    with pytest.raises(ConfigError, match=r"IsnsOptions\.tau_max is \(\); expected one positive number"):
+        IsnsOptions(tau_max=())
     with pytest.raises(ConfigError, match="partition is -1"):
         replace(PlaNetOptions(), partition=-1)
 

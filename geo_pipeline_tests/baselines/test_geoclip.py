@@ -1,7 +1,11 @@
+import math
+from dataclasses import replace
+
 import numpy as np
 import pyproj
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from geo_pipeline.baselines import checkpoint
 from geo_pipeline.baselines.config import GeoClipOptions
@@ -102,6 +106,28 @@ def test_evaluation_is_not_random_and_training_is(model, batch):
         assert torch.equal(model.loss(*batch), model.loss(*batch))
         model.train()
         assert not torch.equal(model.loss(*batch), model.loss(*batch))
+
+
+def test_a_temperature_that_was_driven_over_its_bound_comes_back(model):
+    optimizer = torch.optim.AdamW([model.log_scale], lr=0.05)
+    reached = []
+    for wanted in (-1, 1):  # higher, then lower scales
+        for _ in range(60):
+            optimizer.zero_grad()
+            (wanted * model.scale()).backward()
+            optimizer.step()
+            model.settle()
+        reached.append(model.scale().item())
+    assert reached[0] == pytest.approx(100)
+    assert reached[1] < 50
+
+
+def test_training_keeps_the_temperature_in_its_bounds(world, tmp_path):
+    """It starts beyond them."""
+    options = replace(GeoClipOptions.sample(), initial_temperature=0.005)
+    world.train(tiny_baselines.config(world.clip, "geoclip", options=options, max_epochs=1), tmp_path)
+    state = load_file(tmp_path / "last" / "state.safetensors")
+    assert state["model/log_scale"].item() <= math.log(100) + 1e-6
 
 
 def test_the_queue_makes_the_task_harder(model, batch, world):

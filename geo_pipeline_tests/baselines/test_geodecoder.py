@@ -35,11 +35,18 @@ def test_it_learns_the_towns(predictions_of, rows):
     assert np.mean(tiny_baselines.errors_km(predictions_of("geodecoder"), rows) < 100) > 0.9
 
 
-def test_without_queries_it_answers_otherwise(predictions_of, checkpoint_of):
+def test_without_the_idea_only_the_scenes_are_gone(model, predictions_of, checkpoint_of):
     assert tiny_baselines.differ(predictions_of("geodecoder"), predictions_of("geodecoder", idea=False))
     plain = checkpoint.load(checkpoint_of("geodecoder", idea=False), device="cpu")
-    assert plain.queries_LSD is None
-    assert len(plain.blocks) == 0
+    width = model.tower.width
+    assert tiny_baselines.sizes(plain) == {**tiny_baselines.sizes(model), "queries_LSD": (3, 1, width)}
+
+
+def test_without_the_idea_no_class_map_is_read(checkpoint_of, batch):
+    plain = checkpoint.load(checkpoint_of("geodecoder", idea=False), device="cpu")
+    pixels, classes, targets = batch
+    with torch.no_grad():
+        assert torch.equal(plain.loss(pixels, classes, targets), plain.loss(pixels, classes.flip(0) // 2, targets))
 
 
 def test_there_is_a_query_per_level_and_scene(model):

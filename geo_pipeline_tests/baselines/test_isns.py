@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,8 +13,9 @@ from geo_pipeline.baselines.cell_scores import (
     chosen_partitions,
     covered,
     hierarchy_scores,
+    partitions_of,
 )
-from geo_pipeline.baselines.config import IsnsOptions
+from geo_pipeline.baselines.config import BaselineConfig, IsnsOptions
 from geo_pipeline.baselines.scenes import INDOOR, NATURAL, URBAN
 from geo_pipeline.baselines.worker import BaselinePredictor
 from geo_pipeline.geosurge.config import InferenceConfig
@@ -116,7 +119,33 @@ def test_partitions_are_chosen_evenly_and_keep_their_parents():
         chosen_partitions(whole, 5)
 
 
-def test_more_partitions_than_there_are_is_refused(world, tmp_path):
-    config = tiny_baselines.config(world.clip, "isns", options=IsnsOptions(partitions=4))
-    with pytest.raises(CellCountError, match="expected 1 to 3"):
+class Asked:
+    """A hierarchy that tells which of its partitions are taken."""
+
+    def __init__(self, partitions):
+        self.partitions = partitions
+
+    def only(self, numbers):
+        return list(numbers)
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ((25000, 10000, 5000, 2000, 1000, 750, 500), [5000, 2000, 1000]),
+        ((10000, 5000, 2000, 1000), [5000, 2000, 1000]),
+        ((600, 300, 150, 80, 40, 25, 15), [150, 40, 25]),  # the sample's
+        ((60, 40, 30, 20, 14, 10, 6), [14, 10, 6]),  # of a folder of photographs
+        ((40, 12, 5), [40, 12, 5]),
+    ],
+)
+def test_the_papers_partitions_are_chosen_by_their_tau_max_or_the_nearest(present, expected):
+    assert [present[number] for number in partitions_of(Asked(present), present, IsnsOptions().tau_max)] == expected
+
+
+def test_thresholds_that_are_not_those_of_the_cells_are_refused(world, tmp_path):
+    config = tiny_baselines.config(world.clip, "isns", options=IsnsOptions(tau_max=(9, 8, 7, 6)))
+    with pytest.raises(CellCountError, match="4 partitions wanted by tau_max of a hierarchy of 3"):
         world.train(config, tmp_path)
+    with pytest.raises(CellCountError, match="of a hierarchy of 3 with 7 values of tau_max"):
+        world.train(replace(config, tau_max=BaselineConfig("isns").tau_max), tmp_path)

@@ -12,7 +12,9 @@ from geo_pipeline.baselines.lknn import density
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.config import ConfigError
 from geo_pipeline.geosurge.pairs import decode_pair, stack_pairs
+from geo_pipeline.geosurge.vision import load_tower
 from geo_pipeline_tests.baselines import tiny_baselines
+from geo_pipeline_tests.geosurge.tiny_geosurge import TOWNS
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +42,10 @@ def test_density_equals_the_plain_sum():
     np.testing.assert_allclose(found_BK[0].numpy(), expected, rtol=1e-9)
 
 
-def filled(model, features_ND, places_N2, idea=True, **options):
+def filled(model, features_ND, places_N2, **options):
     """A baseline with this gallery; features are compared as they are (mean 0)."""
-    config = tiny_baselines.config("unused", "lknn", idea, LknnOptions(gallery_dtype="float32", **options))
-    made = lknn.Lknn(config, None, model.tower)
+    config = tiny_baselines.config("unused", "lknn", options=LknnOptions(gallery_dtype="float32", **options))
+    made = lknn.Lknn(config, model.hierarchy, model.tower)
     made.gallery_ND = torch.nn.functional.normalize(torch.tensor(features_ND, dtype=torch.float32), dim=1)
     made.mean_D, made.place_N2 = torch.zeros(len(features_ND[0])), torch.tensor(places_N2, dtype=torch.float64)
     return made
@@ -54,7 +56,7 @@ def test_many_neighbours_of_one_town_outvote_the_nearest(model):
     places = [[35.7, 139.7], [48.9, 2.3], [48.91, 2.31], [48.89, 2.3], [0.0, 20.0]]
     query = torch.tensor([[1.0, 0.01]])
     dense = filled(model, features, places, sigma_km=10.0, neighbours=4, power=8.0).locate(query)
-    nearest = filled(model, features, places, idea=False, sigma_km=10.0, neighbours=4).locate(query)
+    nearest = filled(model, features, places, sigma_km=10.0, neighbours=1).locate(query)
     assert dense.lat_deg_B.item() == pytest.approx(48.9, abs=0.1)
     assert (nearest.lat_deg_B.item(), nearest.lon_deg_B.item()) == (35.7, 139.7)
     sure = filled(model, features, places, sigma_km=10.0, neighbours=4, power=200.0).locate(query)
@@ -75,15 +77,56 @@ def test_a_gallery_read_in_parts_gives_the_same_neighbours(model, monkeypatch):
     assert (whole[0].diff(dim=1) <= 0).all()
 
 
-def test_the_gallery_is_every_training_image_and_nothing_is_trained(model, world, rows, tmp_path):
+def test_the_gallery_is_every_training_image(model, rows):
     train = [name == "train" for name in rows["set_name"].to_pylist()]
     assert model.gallery_ND.dtype == torch.float16
-    np.testing.assert_array_equal(model.place_N2[:, 0].numpy(), rows["lat_deg"].to_numpy()[train])
-    assert model.trainable() == {}
-    result = world.train(tiny_baselines.config(world.clip, "lknn"), tmp_path)
+    np.testing.assert_array_equal(model.place_N2.numpy(), np.stack([rows["lat_deg"], rows["lon_deg"]], axis=1)[train])
+
+
+def test_its_features_are_learnt_by_telling_cells_apart(world, tmp_path):
+    """The tower's last block learns, and with it what the gallery holds."""
+    reports = []
+    result = world.train(tiny_baselines.config(world.clip, "lknn"), tmp_path, reports.append)
+    assert reports[-1]["loss"] < 0.8 * reports[0]["loss"]
+    assert reports[0]["metric"] == reports[0]["metric"], "its classifier answers until there is a gallery"
+    assert result.metrics["holdout_mean_accuracy"] > 0.5
+    before, after = (
+        load_tower(tiny_baselines.config(world.clip, "lknn").vision),
+        checkpoint.load(tmp_path, device="cpu"),
+    )
+    learnt = {
+        name for name, tensor in before.state_dict().items() if not torch.equal(tensor, after.tower.state_dict()[name])
+    }
+    assert learnt
+    assert all(name.startswith("blocks.2.") for name in learnt)
+
+
+def test_the_loss_is_cross_entropy_over_the_finest_cells(model):
+    pixels = torch.randint(0, 256, (4, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    targets = model.targets(*np.array([*TOWNS[:3], (0.0, 0.0)]).T)
+    cells = targets[:, 2].long()
+    assert (cells[:3] >= 0).all()
+    assert cells[3] == -1
+    with torch.no_grad():
+        found = model.loss(pixels, torch.zeros(4, 28, 28, dtype=torch.uint8), targets)
+        expected = functional.cross_entropy(model.head(model.describe(pixels, torch.zeros(0)))[:3], cells[:3])
+    torch.testing.assert_close(found, expected)
+
+
+def test_without_the_idea_nothing_is_learnt_and_all_else_is_the_same(model, world, checkpoint_of, tmp_path):
+    result = world.train(tiny_baselines.config(world.clip, "lknn", idea=False), tmp_path)
     assert len(result.curves) == 0
     assert result.metrics["trainable_parameters"] == 0
-    assert result.metrics["holdout_mean_accuracy"] > 0.5
+    plain = checkpoint.load(checkpoint_of("lknn", idea=False), device="cpu")
+    sizes = tiny_baselines.sizes(model)
+    assert {name for name in sizes if name.startswith("head.")} == sizes.keys() - tiny_baselines.sizes(plain).keys()
+    plain.tower = model.tower
+    pixels = torch.randint(0, 256, (4, 3, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for name in ("gallery_ND", "place_N2", "mean_D"):
+        setattr(plain, name, getattr(model, name))
+    with torch.no_grad():
+        for one, other in zip(plain.predict(pixels, pixels), model.predict(pixels, pixels), strict=True):
+            assert torch.equal(one, other)
 
 
 class WatchedLknn(lknn.Lknn):
@@ -100,9 +143,8 @@ def collected(model):
     """A gallery collected from random pictures in batches of 10, and the most descriptions held at once."""
 
     def collect(dtype):
-        made = WatchedLknn(
-            tiny_baselines.config("unused", "lknn", options=LknnOptions(gallery_dtype=dtype)), None, model.tower
-        )
+        config = tiny_baselines.config("unused", "lknn", options=LknnOptions(gallery_dtype=dtype))
+        made = WatchedLknn(config, model.hierarchy, model.tower)
         made.made, held = [], []
         draw = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (95, 3, 28, 28), dtype=torch.uint8, generator=draw)
@@ -112,11 +154,11 @@ def collected(model):
                 held.append(sum(found() is not None for found in made.made))
                 yield part, torch.zeros(len(part), 28, 28, dtype=torch.uint8)
 
-        places = torch.rand(95, 2, generator=draw).double()
+        targets = torch.rand(95, 3, generator=draw).double()
         with torch.no_grad():
-            made.collect(batches(), places)
+            made.collect(batches(), targets)
             features = made.describe(pixels, torch.zeros(0))
-        assert torch.equal(made.place_N2, places)
+        assert torch.equal(made.place_N2, targets[:, :2])
         return made, features, max(held)
 
     return collect

@@ -36,28 +36,13 @@ def test_it_learns_the_towns(predictions_of, rows):
     assert np.mean(tiny_baselines.errors_km(predictions_of("pigeon"), rows) < 100) > 0.9
 
 
-def test_without_the_idea_means_of_cells_answer(predictions_of, checkpoint_of):
+def test_without_the_idea_only_the_labels_are_others(model, predictions_of, checkpoint_of):
+    assert tiny_baselines.differ(predictions_of("pigeon"), predictions_of("pigeon", idea=False))
     plain = checkpoint.load(checkpoint_of("pigeon", idea=False), device="cpu")
-    means = set(zip(plain.places.lat_deg_F.tolist(), plain.places.lon_deg_F.tolist(), strict=True))
-    answers = {
-        idea: set(
-            zip(*(predictions_of("pigeon", idea)[name].to_pylist() for name in ("lat_deg", "lon_deg")), strict=True)
-        )
-        for idea in (True, False)
-    }
-    assert answers[False] <= means
-    assert not answers[True] <= means
-    assert plain.prototype_GRD.shape[1] == 0
-
-
-def test_without_the_idea_the_cells_are_the_finest_of_the_partition(model, checkpoint_of):
-    plain = checkpoint.load(checkpoint_of("pigeon", idea=False), device="cpu")
-    finest = plain.hierarchy.partitions[-1]
-    assert len(model.unit_G3) == 4  # a town each, of three cells
-    assert len(plain.unit_G3) == len(finest) == 12
-    np.testing.assert_array_equal(plain.places.lat_deg_F.numpy(), finest.lat_deg)
-    np.testing.assert_array_equal(plain.places.lon_deg_F.numpy(), finest.lon_deg)
-    np.testing.assert_array_equal(plain.targets(finest.lat_deg, finest.lon_deg)[:, 2].numpy(), np.arange(12))
+    assert tiny_baselines.sizes(plain) == tiny_baselines.sizes(model)
+    assert torch.equal(plain.unit_G3, model.unit_G3)
+    assert len(plain.unit_G3) == 4  # a town each, of three cells
+    assert torch.equal(plain.prototype_deg_GR2.isnan(), model.prototype_deg_GR2.isnan())
 
 
 def test_cells_of_one_town_become_one(towns):
@@ -111,7 +96,7 @@ def test_the_loss_is_cross_entropy_with_these_labels(checkpoint_of, idea):
     with torch.no_grad():
         found = model.loss(pixels, torch.zeros(4, 28, 28, dtype=torch.uint8), targets)
         logits = model.head(model.features(pixels))
-        labels = faded_labels(targets[:, :2], model.unit_G3, 75) if idea else targets[:, 2].long()
+        labels = faded_labels(targets[:, :2], model.unit_G3, model.options.tau_km) if idea else targets[:, 2].long()
         torch.testing.assert_close(found, functional.cross_entropy(logits, labels))
 
 

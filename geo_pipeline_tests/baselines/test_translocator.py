@@ -78,11 +78,25 @@ def test_the_loss_is_cells_plus_scenes(model, batch):
         torch.testing.assert_close(model.loss(*batch), cells + scenes)
 
 
-def test_without_the_idea_the_photograph_is_alone(model, checkpoint_of):
-    alone = checkpoint.load(checkpoint_of("translocator", idea=False), device="cpu")
-    names, all_names = ({name.split(".")[0] for name in made.trainable()} for made in (alone, model))
-    assert all_names - names == {"semantic", "exchanges", "scene_head"}
-    assert len(alone.branches) == 1
+def test_without_the_idea_only_the_second_branch_sees_something_else(model, checkpoint_of):
+    """The photograph again: two branches, their exchange, the width of the heads and both tasks stay."""
+    blind = checkpoint.load(checkpoint_of("translocator", idea=False), device="cpu")
+    with_map, without = (
+        {name: size for name, size in tiny_baselines.sizes(made).items() if not name.startswith(("semantic", "rgb_"))}
+        for made in (model, blind)
+    )
+    assert without == with_map
+    assert {name.split(".")[0] for name in with_map} >= {"branches", "exchanges", "heads", "scene_head"}
+
+
+def test_the_scene_task_is_there_without_the_idea_too(checkpoint_of, batch):
+    blind = checkpoint.load(checkpoint_of("translocator", idea=False), device="cpu")
+    pixels, classes, targets = batch
+    with torch.no_grad():
+        features = blind.features(pixels, classes)
+        cells = mean_loss([head(features) for head in blind.heads], targets)
+        scenes = functional.cross_entropy(blind.scene_head(features), scene_labels(classes))
+        torch.testing.assert_close(blind.loss(*batch), cells + scenes)
 
 
 def test_attention_is_that_of_the_textbook():
@@ -106,6 +120,6 @@ def test_heads_that_do_not_divide_the_width_are_refused(world, tmp_path):
 
 
 def test_more_partitions_than_there_are_is_refused(world, tmp_path):
-    options = TranslocatorOptions(width=8, heads=2, blocks=1, partitions=9)
-    with pytest.raises(CellCountError, match="9 partitions wanted of a hierarchy of 3"):
+    options = TranslocatorOptions(width=8, heads=2, blocks=1, tau_max=(9, 8, 7, 6))
+    with pytest.raises(CellCountError, match="4 partitions wanted by tau_max of a hierarchy of 3"):
         world.train(tiny_baselines.config(world.clip, "translocator", options=options), tmp_path)

@@ -14,6 +14,7 @@ from geo_pipeline.baselines.config import (
     BaselineConfig,
     CPlanetOptions,
     Options,
+    PigeonOptions,
     PlaNetOptions,
     TranslocatorOptions,
 )
@@ -25,11 +26,13 @@ from geo_pipeline.geosurge.vision import load_tower
 from geo_pipeline.training.outcome import TrainingResult
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
-# A town has ten photographs: its three finest cells hold two to five, which no network tells apart.
+# A town has ten photographs: its three finest cells hold two to five, which no network tells apart. From town to town
+# it is so far that labels of PIGEON, fading over 75 km, would be one-hot.
 TOY = {
     "planet_net": PlaNetOptions(partition=1),
     "cplanet": CPlanetOptions(sets=4, cells_per_class=2, neighbours=2),
     "translocator": TranslocatorOptions(width=16, blocks=2, heads=2),
+    "pigeon": PigeonOptions(tau_km=500.0),
 }
 
 
@@ -88,9 +91,13 @@ def config(clip: Path, name: str, idea: bool = True, options: Options | None = N
         **training,
     }
     vision = VisionConfig(model=f"local-dir:{clip}", pretrained=None, input_px=28, resize_px=32)
-    return BaselineConfig(
-        name, vision, TrainingConfig(**chosen), idea, options or TOY.get(name) or OPTIONS[name].sample()
-    )
+    mine = options or TOY.get(name) or OPTIONS[name].sample()
+    return BaselineConfig(name, vision, TrainingConfig(**chosen), idea, mine, tau_max=tiny_geosurge.TAU_MAX)
+
+
+def sizes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of everything that a baseline holds."""
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def errors_km(predictions: pa.Table, truth: pa.Table) -> np.ndarray:

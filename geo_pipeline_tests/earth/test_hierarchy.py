@@ -90,6 +90,17 @@ def test_the_coarsest_partitions_alone_are_a_hierarchy(hierarchy):
     assert shallow.fingerprint() != hierarchy.fingerprint()
 
 
+@pytest.mark.parametrize("numbers", [(0, 2), (1, 2), (2,), (0, 1)])
+def test_some_partitions_are_a_hierarchy_of_the_same_cells(hierarchy, numbers):
+    some, columns = hierarchy.only(numbers), list(numbers)
+    assert (some.assign(*_points(seed=9)) == hierarchy.assign(*_points(seed=9))[:, columns]).all()
+    if 2 in numbers:
+        assert (some.ancestors() == hierarchy.ancestors()[:, columns]).all()
+    coverage = hierarchy.coverage(*_points()).take(columns)
+    assert some.coverage(*_points()).drop_columns("partition") == coverage.drop_columns("partition")
+    assert Hierarchy.from_table(some.to_table()).fingerprint() == some.fingerprint()
+
+
 @pytest.mark.parametrize("column", ["cell_ids", "levels", "counts", "lat_deg", "lon_deg", "parent"])
 def test_the_fingerprint_sees_every_column(hierarchy, column):
     last = hierarchy.partitions[-1]

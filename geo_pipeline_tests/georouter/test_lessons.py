@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -34,6 +35,15 @@ def test_an_author_is_on_one_side_of_the_split(lessons):
         sides.setdefault(number // 2, set()).add(lesson.held_out)
     assert all(len(side) == 1 for side in sides.values())
     assert {True, False} == set().union(*sides.values())
+
+
+def test_bob_and_bob_are_on_one_side_of_the_split(lessons, georouting, router_config, tmp_path):
+    images = pq.read_table(georouting / "images.parquet").to_pylist()
+    for image in images[1::2]:
+        image["author"] = f" {image['author']}".upper() if image["author"] else None
+    pq.write_table(pa.Table.from_pylist(images), tmp_path / "images.parquet")
+    found = read_lessons(georouting / "georouting.parquet", [tmp_path / "images.parquet"], router_config)
+    assert [lesson.held_out for lesson in found] == [lesson.held_out for lesson in lessons]
 
 
 def test_candidates_exclude_the_top_one(lessons):

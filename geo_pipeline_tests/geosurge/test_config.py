@@ -56,6 +56,7 @@ def test_the_papers_constants():
         lambda: TrainingConfig(symmetric=True, micro_batch=8),
         lambda: InferenceConfig(score="product"),
         lambda: GeoSurgeConfig(depth=0),
+        lambda: GeoSurgeConfig(depth_kept="all"),
         lambda: GeoSurgeConfig(geography="grid"),
         lambda: GeoSurgeConfig(geography="classifier", training=TrainingConfig(loss="naive")),
         lambda: GeoSurgeConfig(geography="classifier", training=TrainingConfig(symmetric=True)),

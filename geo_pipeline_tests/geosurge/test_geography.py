@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -10,11 +12,27 @@ def geography():
     return GeographicEmbeddings([3, 6], 5, 0.07, 100.0)
 
 
-def test_temperature_starts_at_007_and_is_clamped_as_in_clip(geography):
+def test_temperature_starts_at_007_and_is_clamped_in_place_as_in_clip(geography):
     assert 1 / geography.scale(0).item() == pytest.approx(0.07)
     with torch.no_grad():
-        geography.log_scale_P.fill_(20.0)
-    assert geography.scale(1).item() == pytest.approx(100.0)
+        geography.log_scale_P.copy_(torch.tensor([20.0, -20.0]))
+    geography.settle()
+    assert geography.log_scale_P.tolist() == pytest.approx([math.log(100), 0])
+
+
+def test_a_temperature_that_was_driven_over_its_bound_comes_back(geography):
+    """A clamp where it is read would hold it there for good: beyond the bound it has no gradient."""
+    optimizer = torch.optim.AdamW([geography.log_scale_P], lr=0.05)
+    reached = []
+    for wanted in (-1, 1):  # higher, then lower scales
+        for _ in range(60):
+            optimizer.zero_grad()
+            (wanted * geography.scale(0)).backward()
+            optimizer.step()
+            geography.settle()
+        reached.append(geography.scale(0).item())
+    assert reached[0] == pytest.approx(100)
+    assert reached[1] < 50
 
 
 def test_logits_are_cosines_over_temperature(geography):

@@ -2,12 +2,16 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
+from geo_pipeline.earth.hierarchy import Hierarchy
 from geo_pipeline.geosurge.inference import CellPredictor
 from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.retrieval import RetrievalPredictor
 from geo_pipeline.geosurge.scores import combine, partition_scores
 from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline_tests.geosurge import tiny_geosurge
@@ -30,6 +34,30 @@ def test_top_cells_are_a_distribution_over_the_finest(trained, featured, inferen
     assert scores_BK.shape == cells_BK.shape == (40, len(predictor.scorer.hierarchy.partitions[-1].cell_ids))
     np.testing.assert_allclose(np.exp(scores_BK).sum(axis=1), 1, rtol=1e-4)
     assert (np.diff(scores_BK, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize(("kept", "numbers"), [("finest", [1, 2]), ("spread", [0, 2]), ("coarsest", [0, 1])])
+def test_a_shallower_model_answers_with_the_cells_of_its_own_partitions(
+    trained, featured, inference, tmp_path, kept, numbers
+):
+    whole = Hierarchy.from_table(pq.read_table(trained.geocells))
+    model = GeoSurge(replace(tiny_geosurge.config(trained.clip), depth=2, depth_kept=kept), whole)
+    model.save_pretrained(tmp_path)
+    geography, finest = model.geography.requires_grad_(False), whole.partitions[numbers[-1]]
+    features_BD = torch.tensor(featured["feature"].to_pylist())
+    parts = partition_scores(geography.cosines(features_BD), [geography.scale(p) for p in range(2)], "log_softmax")
+
+    def by_hand(lat_deg, lon_deg):
+        """Scores of places by the whole hierarchy's cells of the kept partitions."""
+        return combine(parts, torch.from_numpy(whole.assign(lat_deg, lon_deg)[:, numbers]).long(), "log_softmax")
+
+    best_B = by_hand(finest.lat_deg, finest.lon_deg).argmax(dim=1).numpy()
+    predicted = CellPredictor(tmp_path, inference, "cpu")(featured)
+    assert predicted["lat_deg"].to_pylist() == finest.lat_deg[best_B].tolist()
+    assert predicted["lon_deg"].to_pylist() == finest.lon_deg[best_B].tolist()
+    retrieval = RetrievalPredictor(tmp_path, replace(inference, similarity_temperature=1e9), featured, "cpu")
+    expected = by_hand(featured["lat_deg"].to_numpy(), featured["lon_deg"].to_numpy())
+    torch.testing.assert_close(retrieval.scores(featured), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("score", ["cosine_product", "shifted"])

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
+from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 from geo_pipeline.geosurge.config import ConfigError
-from geo_pipeline.geosurge.model import GeoSurge, coarsest
+from geo_pipeline.geosurge.model import GeoSurge, shallower
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
@@ -37,9 +39,23 @@ def test_a_saved_model_is_the_same_model_without_its_clip_folder(trained, tmp_pa
     assert again.config == model.config
 
 
-def test_depth_keeps_the_coarsest_partitions():
-    hierarchy = tiny_geosurge.hierarchy()
-    kept = coarsest(hierarchy, 2)
-    assert [list(p.cell_ids) for p in kept.partitions] == [list(p.cell_ids) for p in hierarchy.partitions[:2]]
-    with pytest.raises(ConfigError, match="3 partitions"):
-        coarsest(hierarchy, 9)
+@pytest.mark.parametrize(
+    ("kept", "by_depth"),
+    [
+        ("finest", {5: [2, 3, 4, 5, 6], 3: [4, 5, 6], 1: [6]}),
+        ("spread", {5: [0, 2, 3, 4, 6], 3: [0, 3, 6], 1: [6]}),
+        ("coarsest", {5: [0, 1, 2, 3, 4], 3: [0, 1, 2], 1: [0]}),
+    ],
+)
+def test_depth_keeps_the_partitions_that_it_is_told_to(kept, by_depth):
+    draw = np.random.default_rng(0)
+    places = draw.uniform(-80, 80, 900), draw.uniform(-180, 180, 900)
+    hierarchy = build_hierarchy(*places, PartitionConfig(tau_min=2, tau_max=(400, 200, 100, 50, 25, 12, 6)))
+    ids = [partition.cell_ids.tolist() for partition in hierarchy.partitions]
+    assert len({len(cells) for cells in ids}) == 7
+    for depth, numbers in by_depth.items():
+        found = shallower(hierarchy, depth, kept)
+        assert [partition.cell_ids.tolist() for partition in found.partitions] == [ids[number] for number in numbers]
+    assert shallower(hierarchy, None, kept) is shallower(hierarchy, 7, kept) is hierarchy
+    with pytest.raises(ConfigError, match="7 partitions"):
+        shallower(hierarchy, 9, kept)

@@ -64,6 +64,20 @@ def test_exclusions_one_by_one(trained, gallery, inference):
         assert answered[query]["candidate_ids"] == brute_force(predictor, changed, changed, query)
 
 
+def test_a_reference_of_bob_does_not_answer_for_bob_nearby(trained, gallery, inference):
+    """One author, whatever the letter case and spaces; unknown ones are no author."""
+    table = gallery.to_pylist()
+    for row, author in ((0, "Bob"), (4, "bob "), (8, "Unknown"), (12, "unknown")):
+        table[row]["author"] = author
+        table[row]["lat_deg"], table[row]["lon_deg"] = table[0]["lat_deg"], table[0]["lon_deg"]
+    changed = pa.Table.from_pylist(table, gallery.schema)
+    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=100), changed, "cpu")
+    answered = predictor(changed)["candidate_ids"].to_pylist()
+    ids = [row["image_id"] for row in table]
+    assert set(ids) - set(answered[0]) == {ids[0], ids[4]}
+    assert set(ids) - set(answered[8]) == {ids[8]}
+
+
 def test_a_short_list_that_is_all_excluded_is_extended(trained, gallery, inference):
     table = gallery.to_pylist()
     for row in table[:-1]:

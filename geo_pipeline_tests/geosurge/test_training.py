@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,9 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from geo_pipeline.earth.hierarchy import Hierarchy
-from geo_pipeline.geosurge.training import train
+from geo_pipeline.geosurge.model import GeoSurge
+from geo_pipeline.geosurge.pairs import TrainingPairs
+from geo_pipeline.geosurge.training import GeoSurgeTask, train
 from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import NothingToTrainError, TrainingDivergedError
+from geo_pipeline.training.workers import Workers
 from geo_pipeline_tests.geosurge import tiny_geosurge
 
 
@@ -72,6 +76,15 @@ def test_what_does_not_fit_in_memory_is_read_again_and_trains_the_same(trained, 
     run(trained, tmp_path, decoded_budget_mib=0, loader_budget_mib=0, prefetch=0, loader_threads=1)
     expected, found = weights(trained.checkpoint), weights(tmp_path)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_training_keeps_the_temperatures_in_their_bounds(trained, tmp_path):
+    """They start beyond them."""
+    config = replace(tiny_geosurge.config(trained.clip, max_epochs=1), max_logit_scale=14.0)
+    files = [trained.images], [trained.segmentations], trained.geocells
+    train(*files, config, tmp_path, lambda facts: None, "cpu")
+    log_scale_P = load_file(tmp_path / "last" / "state.safetensors")["model/geography.log_scale_P"]
+    assert log_scale_P.max() <= math.log(14) + 1e-6
 
 
 def test_uncovered_images_are_masked_or_dropped(trained, tmp_path):
@@ -144,6 +157,19 @@ def test_a_held_out_loss_that_is_not_finite_stops_and_says_what_to_do(trained, t
         run(trained, tmp_path, lr=1e30, batch=34, max_epochs=1)
     assert not (tmp_path / "card.json").exists()
     assert not (tmp_path / "diverged_batch.json").exists()  # no batch of training is to blame
+
+
+def test_a_smaller_last_batch_of_held_out_images_weighs_less(trained):
+    """The mean of a classifier's loss over six images is the same, however they fall into batches."""
+    found = []
+    for batch in (6, 4):
+        config = replace(tiny_geosurge.config(trained.clip, batch=batch), geography="classifier")
+        pairs = TrainingPairs([trained.images], [trained.segmentations], config.vision, config.training)
+        torch.manual_seed(0)
+        model = GeoSurge(config, tiny_geosurge.hierarchy(tau_max=(40,)))
+        with torch.no_grad():
+            found.append(GeoSurgeTask(model, pairs, Workers()).judge()[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_early_stopping_keeps_the_best_epoch(trained, tmp_path):
@@ -223,6 +249,8 @@ for objective in sys.argv[5:]:
         sys.exit(1)
     except Enough:
         distributed.barrier()
+config = tiny_geosurge.config(Path(sys.argv[3]), batch=4, lanes=2, max_epochs=1)
+train(*files, config, folder / "judged", lambda facts: None, "cpu")
 distributed.destroy_process_group()
 """
 
@@ -257,3 +285,6 @@ def test_two_workers_have_the_gradient_of_one(trained, gradients_of_one_step, tm
     for objective, alone in expected.items():
         for name, found in gradients(tmp_path / objective).items():
             torch.testing.assert_close(found, alone[name], rtol=1e-3, atol=1e-6)
+    run(trained, tmp_path / "alone" / "judged", batch=4, lanes=2, max_epochs=1)
+    cards = [json.loads((folder / "judged" / "card.json").read_text()) for folder in (tmp_path, tmp_path / "alone")]
+    assert cards[0]["metrics"]["best_loss"] == pytest.approx(cards[1]["metrics"]["best_loss"], rel=1e-3)

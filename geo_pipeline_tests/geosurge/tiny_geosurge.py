@@ -25,6 +25,7 @@ from geo_pipeline.training.outcome import TrainingResult
 
 TOWNS = ((48.9, 2.3), (40.4, -3.7), (35.7, 139.7), (-33.9, 151.2))
 SIDE = 32
+TAU_MAX = (40, 12, 5)
 
 
 def write_clip(folder: Path, quick_gelu: bool = True) -> Path:
@@ -88,7 +89,7 @@ def write_tables(folder: Path, count: int = 40, holdout: int = 6) -> tuple[Path,
 
 
 def hierarchy(
-    lat: np.ndarray | None = None, lon: np.ndarray | None = None, tau_max: tuple[int, ...] = (40, 12, 5)
+    lat: np.ndarray | None = None, lon: np.ndarray | None = None, tau_max: tuple[int, ...] = TAU_MAX
 ) -> Hierarchy:
     if lat is None or lon is None:
         rng = np.random.default_rng(1)

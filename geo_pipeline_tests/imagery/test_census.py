@@ -64,6 +64,16 @@ def test_sets_steps_and_reasons_are_counted_over_all_shards(shards):
     ]
 
 
+def test_bob_and_bob_are_one_author_and_unknown_ones_are_none(tmp_path):
+    authors = ("Bob", "bob ", "Ann", "unknown", None)
+    kept = [(str(number), "train", author) for number, author in enumerate(authors)]
+    counted = census([shard(tmp_path, "d", kept, [row[:2] for row in kept])]).to_pylist()
+    assert [(row["stage"], row["count"], row["authors"]) for row in counted] == [
+        ("catalogue", 5, 2),
+        ("decode", 5, None),
+    ]
+
+
 def test_one_shard_alone_and_empty_shards_are_counted(shards):
     assert census(shards[1:2])["count"].to_pylist() == [1, 1]
     assert census(shards[2:])["set_name"].to_pylist() == ["bench", "bench"]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo_pipeline.earth.cells import cell_ids
-from geo_pipeline.imagery.split import SplitConfig, SplitError, assign_sets, author_key
+from geo_pipeline.imagery.authors import author_key, author_keys
+from geo_pipeline.imagery.split import SplitConfig, SplitError, assign_sets
 
 BOTH = SplitConfig(holdout=0.1, router_queries=0.15, benchmark=0.25, by=("author", "place"))
 BY_AUTHOR = SplitConfig(holdout=0.1, router_queries=0.15, benchmark=0.25)
@@ -177,9 +178,14 @@ def test_one_spelling_for_one_author():
     assert author_key("") is author_key(None) is author_key("N/A") is None
     sets = split(["A  B", "a b", "\uff21 b"] * 30, range(90), SplitConfig(0.0, 0.0))
     assert set(sets) == {"train"}
-    names = [f"{'Ann' if n % 2 else ' ann'} {n // 2}" for n in range(200)]
-    halves = split(names, range(200), SplitConfig(0.0, 0.5))
-    assert halves[::2] == halves[1::2]
+    assert author_keys(["Bob", None, "bob ", "Unknown"]).tolist() == ["bob", None, "bob", None]
+
+
+@pytest.mark.parametrize("config", [SplitConfig(0.0, 0.5), SplitConfig(0.5, 0.0)], ids=["router queries", "holdout"])
+def test_bob_and_bob_are_on_one_side_of_the_split(config):
+    sets = split([f"{'Bob' if n % 2 else ' bob'} {n // 2}" for n in range(200)], range(200), config)
+    assert sets[::2] == sets[1::2]
+    assert len(set(sets)) == 2
 
 
 def test_sets_that_the_source_names_are_kept_and_do_not_count():

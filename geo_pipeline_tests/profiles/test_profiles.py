@@ -1,9 +1,11 @@
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geo_pipeline.geosurge.ablations import ablated
 from geo_pipeline.imagery.source import records_of
 from geo_pipeline.profiles.choices import BenchmarkFiles, Choices, remembered_choices
 from geo_pipeline.profiles.named import named_profile, profile_of_environment, remembered_profile, settled
@@ -30,6 +32,39 @@ def test_the_papers_constants():
     assert profile.lvlm.model == "Qwen/Qwen2-VL-7B-Instruct"
     assert len(profile.lvlm.revision) == 40
     assert profile.segmentation.model == "shi-labs/oneformer_ade20k_swin_large"
+    vision = profile.geosurge.vision
+    assert (profile.canonical_px, vision.resize_px, vision.input_px) == (384, 384, 336)
+
+
+def test_the_papers_baselines_have_the_budget_of_geosurge():
+    profile = paper(files_spec("images", "metadata.csv"))
+    budgets = [replace(config.training, micro_batch=None) for config in profile.baselines]
+    assert budgets == [profile.geosurge.training] * 16
+
+
+def test_the_papers_networks_are_trained_on_random_crops_and_mirrored_images_alike():
+    profile = paper(files_spec("images", "metadata.csv"))
+    trainings = [config.training for config in (profile.geosurge, *profile.baselines)]
+    assert {(training.random_crop, training.horizontal_flip) for training in trainings} == {(True, True)}
+
+
+@pytest.mark.parametrize("name", ["sample", "photos", "paper"])
+def test_the_trainings_of_a_profile_accept_its_own_workers(tmp_path, name):
+    draw(tmp_path, [1])
+    made = {"sample": sample, "photos": lambda: photos(tmp_path), "paper": lambda: paper(files_spec("i", "m"))}
+    profile = made[name]()
+    trained = [profile.geosurge, *(ablated(profile.geosurge, variant) for variant in profile.ablations)]
+    assert [config.training.lanes % profile.compute.train_workers for config in trained] == [0] * len(trained)
+    assert [line for line in profile.wrong() if "lanes" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "refused"), [(1, False), (2, False), (3, True), (4, False), (8, False), (16, True)]
+)
+def test_the_papers_eight_lanes_are_shared_by_their_divisors_alone(workers, refused):
+    profile = paper(files_spec("i", "m"))
+    profile = replace(profile, compute=replace(profile.compute, train_workers=workers))
+    assert any(f"found {workers} training workers" in line for line in profile.wrong()) is refused
 
 
 def test_paper_says_everything_that_is_missing_in_one_message(tmp_path, monkeypatch):
@@ -65,6 +100,7 @@ def test_the_sample_and_photos_differ_in_values_only(tmp_path):
     ours, real = sample(3), photos(tmp_path, seed=3)
     assert type(ours) is type(real)
     assert ours.geosurge == real.geosurge
+    assert (ours.inference.crops, real.inference.crops) == ("centre", "ten")
     assert ours.split != real.split
     assert sample(3) == sample(3)
     assert sample(3).router != sample(4).router

@@ -71,6 +71,15 @@ def test_the_interval_of_independent_queries_is_that_of_the_binomial():
     assert high == pytest.approx(0.3 + half, abs=0.005)
 
 
+def test_bob_and_bob_are_one_author():
+    errors, other = np.where(np.arange(40) < 15, 10.0, 5000.0), np.full(40, 100.0)
+    one = [None if n % 5 == 0 else f"bob {n // 4}" for n in range(40)]
+    spelt = ["unknown" if author is None else author.title() + " " * (n % 3) for n, author in enumerate(one)]
+    assert score_errors(errors, one) == score_errors(errors, spelt)
+    for compared in (paired_difference, paired_by_threshold):
+        assert compared(errors, other, one) == compared(errors, other, spelt)
+
+
 def test_queries_of_one_author_widen_the_interval():
     errors = np.repeat(np.where(np.arange(50) < 15, 10.0, 5000.0), 20)
     authors = np.repeat([f"author {n}" for n in range(50)], 20)

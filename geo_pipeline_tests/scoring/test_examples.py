@@ -41,6 +41,12 @@ def test_successes_are_the_smallest_errors_of_other_authors_and_places():
     assert _chosen(rows, 2).successes == ("a", "d")
 
 
+def test_bob_and_bob_are_one_author():
+    rows = [("a", "Bob", 0.0, 0.1), ("b", "bob ", 90.0, 0.2), ("c", "Ann", 60.0, 0.3), ("d", "unknown", 30.0, 0.4)]
+    assert _chosen(rows, 2).successes == ("a", "c")
+    assert _chosen([*rows, ("e", "Unknown", 120.0, 0.5)], 4).successes == ("a", "c", "d", "e")
+
+
 def test_where_there_are_not_enough_first_the_distance_is_given_up_then_the_authors():
     rows = [("a", "x", 0.0, 0.1), ("b", "x", 90.0, 0.2), ("c", "y", 1.0, 0.3)]
     assert _chosen(rows, 2).successes == ("a", "c")

@@ -50,18 +50,19 @@ def test_when_all_fits_one_window_it_is_a_permutation_of_all():
     assert len(np.unique(orders_LN[0, :20] // 10)) > 5
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_a_batch_holds_the_same_images_however_many_workers_share_it(world):
-    orders_LN = lane_orders(row_groups([10] * 8), 4, 20, 0, 0)
-    shared = list(batches(orders_LN, 16, world))
-    alone = list(batches(orders_LN, 16, 1))
-    assert len(shared) == len(alone) == 5
+@pytest.mark.parametrize("world", [1, 2, 4, 8])
+def test_a_batch_holds_the_same_images_in_the_same_order_however_many_workers_share_it(world):
+    orders_LN = lane_orders(row_groups([10] * 16), 8, 20, 0, 0)
+    shared = list(batches(orders_LN, 48, world))
+    alone = list(batches(orders_LN, 48, 1))
+    assert [part_WB.size for part_WB in shared] == [48, 48, 48, 16]
     for part_WB, whole_WB in zip(shared, alone, strict=True):
-        assert part_WB.shape == (world, 16 // world)
-        assert sorted(part_WB.ravel()) == sorted(whole_WB.ravel())
+        assert len(part_WB) == world
+        assert part_WB.ravel().tolist() == whole_WB.ravel().tolist()
+    lanes = 8 // world
     for rank in range(world):
         mine = np.concatenate([part_WB[rank] for part_WB in shared])
-        assert set(mine) == set(orders_LN[rank::world].ravel())
+        assert set(mine) == set(orders_LN[rank * lanes : (rank + 1) * lanes].ravel())
 
 
 def test_a_lone_last_image_is_left_out():

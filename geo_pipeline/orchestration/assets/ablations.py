@@ -9,11 +9,12 @@ from functools import partial
 
 import pyarrow as pa
 
-from geo_pipeline.geosurge.ablations import ablated, inference_of, takes_away
+from geo_pipeline.geosurge.ablations import OTHER_CROPS, ablated, inference_of, takes_away
 from geo_pipeline.geosurge.config import GeoSurgeConfig
 from geo_pipeline.home.artifact import table
 from geo_pipeline.methods.photographs import photographs_and_maps
 from geo_pipeline.orchestration.partitions import (
+    ALL,
     Scope,
     benchmark_shards,
     shard_part,
@@ -26,16 +27,31 @@ from geo_pipeline.orchestration.recipe import GPU, asset, checkpoint
 from geo_pipeline.orchestration.work import ShardReads, Work
 
 
-def variants(scope: Scope) -> tuple[str, ...]:
+def trained_variants(scope: Scope) -> tuple[str, ...]:
     """The profile's ablations that take something away from its full model."""
     profile = scope.profile
     partitions = len(profile.partition.tau_max)
     return tuple(name for name in profile.ablations if takes_away(profile.geosurge, name, partitions))
 
 
+def variants(scope: Scope) -> tuple[str, ...]:
+    """These, and the full model asked in another way."""
+    return (*trained_variants(scope), *(name for name in scope.profile.ablations if name == OTHER_CROPS))
+
+
 def variant_shards(scope: Scope) -> tuple[str, ...]:
     """Every shard of a benchmark for every variant."""
     return tuple(variant_key(variant, shard) for variant in variants(scope) for shard in benchmark_shards(scope))
+
+
+def own_checkpoint(scope: Scope, key: str) -> tuple[str, ...]:
+    """The checkpoint of a key's variant, where it has been trained again."""
+    return () if variant_and_shard(key)[0] == OTHER_CROPS else variant_part(scope, key)
+
+
+def full_checkpoint(scope: Scope, key: str) -> tuple[str, ...]:
+    """The checkpoint of the full model, for a variant that has not."""
+    return (ALL,) if variant_and_shard(key)[0] == OTHER_CROPS else ()
 
 
 def nothing(scope: Scope) -> tuple[str, ...]:
@@ -50,7 +66,7 @@ def config_of(scope: Scope, variant: str) -> GeoSurgeConfig:
 
 @asset(
     title="Ablations of GeoSURGE",
-    partitions=variants,
+    partitions=trained_variants,
     everyday=nothing,
     reads={"image_manifest": whole, "segmentation_manifest": whole, "geocells": whole},
     writes=checkpoint("geosurge_ablations"),
@@ -81,7 +97,12 @@ def geosurge_ablations(work: Work) -> None:
     title="Predictions of the ablations",
     partitions=variant_shards,
     everyday=nothing,
-    reads={"geosurge_ablations": variant_part, "images": shard_part, "segmentations": shard_part},
+    reads={
+        "geosurge_ablations": own_checkpoint,
+        "geosurge_checkpoint": full_checkpoint,
+        "images": shard_part,
+        "segmentations": shard_part,
+    },
     writes=lambda key: (table("predictions", f"geosurge_ablation_predictions/{key}"),),
     settings=lambda scope: (scope.profile.inference, scope.profile.compute.byte_settings()),
     group_name="ablations",
@@ -89,7 +110,9 @@ def geosurge_ablations(work: Work) -> None:
     pool=GPU,
 )
 def geosurge_ablation_predictions(work: Work) -> None:
-    """Where every ablated GeoSURGE places every benchmark photograph (its best cell), by variant and shard."""
+    """Where every ablated GeoSURGE, and the full one asked with another number of crops, places every benchmark
+    photograph (its best cell), by variant and shard.
+    """
     from geo_pipeline.geosurge.worker import PhotographPredictor
 
     for variant, keys in itertools.groupby(work.keys, key=lambda key: variant_and_shard(key)[0]):
@@ -102,7 +125,7 @@ def pairs_of_key(reads: ShardReads, key: str) -> pa.Table:
 
 
 def trained(reads: ShardReads, variant: str) -> Mapping[str, object]:
-    """The trained variant, and how it is asked."""
-    asked = inference_of(ablated(reads.profile.geosurge, variant), reads.profile.inference)
-    folder = reads.checkpoint("geosurge_ablations", variant)
-    return {"checkpoint_dir": folder, "inference": asked, "method": variant}
+    """The trained variant, or the full model, and how it is asked."""
+    asked = inference_of(variant, reads.profile.geosurge, reads.profile.inference)
+    own = ("geosurge_checkpoint",) if variant == OTHER_CROPS else ("geosurge_ablations", variant)
+    return {"checkpoint_dir": reads.checkpoint(*own), "inference": asked, "method": variant}

@@ -6,6 +6,7 @@ baselines/, their entries in methods/.
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -59,7 +60,7 @@ def config_of(scope: Scope, variant: str) -> BaselineConfig:
             f"found no configuration of the baseline {variant} in profile {scope.profile.name}, expected one of "
             f"{', '.join(configs)}; add it to the profile's baselines"
         )
-    return configs[variant]
+    return replace(configs[variant], tau_max=scope.profile.partition.tau_max)
 
 
 def cells_of(scope: Scope, key: str) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ Every baseline with its naming idea and without, and every ablation of GeoSURGE,
 says belongs to scoring.report.comparison.
 """
 
+import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from geo_pipeline.home.artifact import table
 from geo_pipeline.methods.method import Method
@@ -13,9 +15,13 @@ from geo_pipeline.orchestration.assets.ablations import variants as ablations
 from geo_pipeline.orchestration.assets.baselines import variants as baselines
 from geo_pipeline.orchestration.assets.report import method_lines, report_context
 from geo_pipeline.orchestration.assets.scores import judged_answers, scored_methods
-from geo_pipeline.orchestration.partitions import Scope, benchmarks, every, shards_of_benchmark, variant_key
+from geo_pipeline.orchestration.partitions import Scope, benchmarks, every, shards_of_benchmark, variant_key, whole
 from geo_pipeline.orchestration.recipe import Reads, asset, report_folder
 from geo_pipeline.orchestration.work import Work
+from geo_pipeline.training.folder import CARD
+
+if TYPE_CHECKING:
+    from geo_pipeline.scoring.report.comparison_inputs import Budget
 
 STANDARDS = ("densest_cell", "geosurge")
 """Methods that everything is compared with."""
@@ -80,16 +86,20 @@ def comparison_scores(work: Work) -> None:
         work.write(key, {"images": len(judged["image_id"].unique())}, scores=scores, judged=judged)
 
 
+def scores_and_trainings(scope: Scope) -> Reads:
+    """Every score, and the checkpoints whose cards say how they were trained."""
+    names = [
+        f"{asset}.{table}" for asset in ("benchmark_scores", "comparison_scores") for table in ("scores", "judged")
+    ]
+    trained = {"baseline_checkpoints": every(baselines)} if baselines(scope) else {}
+    return {**dict.fromkeys(names, every(benchmarks)), "geosurge_checkpoint": whole, **trained}
+
+
 @asset(
     title="Comparison report",
     everyday=nothing,
     exists=anything_to_compare,
-    reads={
-        "benchmark_scores.scores": every(benchmarks),
-        "benchmark_scores.judged": every(benchmarks),
-        "comparison_scores.scores": every(benchmarks),
-        "comparison_scores.judged": every(benchmarks),
-    },
+    reads=scores_and_trainings,
     writes=report_folder("comparison_report"),
     settings=lambda scope: (
         [scope.benchmarks[name] for name in scope.shards.benchmarks],
@@ -118,5 +128,14 @@ def comparison_report(work: Work) -> None:
 
     context = replace(report_context(scope, methods), methods=method_lines(methods))
     published = {name: tuple(published_rows(name)) for name in names if scope.benchmarks[name].published}
-    inputs = ComparisonInputs(context, together("scores"), together("judged"), published)
+    inputs = ComparisonInputs(context, together("scores"), together("judged"), published, budgets=budgets(work))
     work.write(notes={"figures": len(write_comparison(inputs, work.folder()).figures)})
+
+
+def budgets(work: Work) -> "dict[str, Budget]":
+    """What the trainings of GeoSURGE and of every baseline took, as their cards say."""
+    from geo_pipeline.scoring.report.comparison_inputs import Budget
+
+    names = {"geosurge": "geosurge_checkpoint", **{name: f"{name}_checkpoint" for name in baselines(work.scope)}}
+    cards = {name: work.checkpoint(folder) / CARD for name, folder in names.items()}
+    return {name: Budget.of_card(json.loads(card.read_text(encoding="utf-8"))) for name, card in cards.items()}

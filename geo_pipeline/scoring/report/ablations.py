@@ -1,4 +1,4 @@
-"""The three ablations of GeoSURGE (Tables VI to VIII): their variants, what the paper prints, and what is found here.
+"""The ablations of GeoSURGE (Tables VI to VIII, and crops): their variants, what the paper prints, what is found here.
 
 A variant is a method of its own in the tables `scores` and judged predictions; the full model is the method `geosurge`.
 Tables and words belong in `comparison_tables` and `comparison`.
@@ -20,7 +20,7 @@ Verdict = Literal["holds", "opposite", "not distinguishable", "no change printed
 
 @dataclass(frozen=True)
 class Ablation:
-    """One table of the paper.
+    """One table of the paper, or one that it has not (`table` is empty, and nothing printed stands beside ours).
 
     column: what the variants differ in, as the paper's first column is named. variants: (method, label) in the paper's
     order. reference: the method that the others are compared with; `full_first`: the full model is compared with each
@@ -40,7 +40,12 @@ class Ablation:
     @property
     def source(self) -> str:
         """Paper and table, as published rows name them."""
-        return f"GeoSURGE, {self.table}"
+        return f"GeoSURGE, {self.table}" if self.table else ""
+
+    @property
+    def heading(self) -> str:
+        """The title, with the paper's table where there is one."""
+        return f"{self.title} ({self.table})" if self.table else self.title
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -71,8 +76,9 @@ ABLATIONS = (
         "Table VII",
         "Depth of the hierarchy",
         "Hierarchy levels",
-        "The same model, trained and used with fewer partitions; a shallower hierarchy keeps the coarsest ones (our "
-        "decision: the paper does not list them).",
+        "The same model, trained and used with fewer partitions. The paper does not list which; a shallower hierarchy "
+        "keeps the finest ones here, unless the options below say otherwise: with the coarsest alone no answer could "
+        "be as near as the paper prints.",
         ((FULL, "7"), ("depth_5", "5"), ("depth_3", "3"), ("depth_1", "1")),
         reference=FULL,
         full_first=True,
@@ -90,12 +96,30 @@ ABLATIONS = (
         printed_gains=True,
     ),
 )
-VARIANT_LINES = tuple(
-    MethodLine(name, f"{ablation.column} {label}", "retrieval")
-    for ablation in ABLATIONS
-    for name, label in ablation.variants
-    if name != FULL
-)
+
+
+def ablations_of(crops: str) -> tuple[Ablation, ...]:
+    """Those of the paper, and the crops of a run whose full model is asked with `crops`."""
+    ten = crops == "ten"
+    about = (
+        "The same weights, asked once with the ten crops of a photograph (four corners and the centre, each mirrored "
+        f"as well) and once with its centre alone; this run takes {'the ten' if ten else 'the centre'}. The paper "
+        "takes ten and compares nothing with them."
+    )
+    labels = ("ten", "centre") if ten else ("centre", "ten")
+    variants = tuple(zip((FULL, "other_crops"), labels, strict=True))
+    title = "Crops at inference (section III-D)"
+    return (*ABLATIONS, Ablation("crops", "", title, "Crops", about, variants, reference=FULL, full_first=True))
+
+
+def variant_lines(crops: str) -> tuple[MethodLine, ...]:
+    """Every variant as the reports name it."""
+    return tuple(
+        MethodLine(name, f"{ablation.column} {label}", "retrieval")
+        for ablation in ablations_of(crops)
+        for name, label in ablation.variants
+        if name != FULL
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ It is built and written like the main report; what goes in is described in `comp
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geo_pipeline.scoring.report.ablations import ABLATIONS, FULL, Ablation, Direction, Verdict, directions
+from geo_pipeline.scoring.report.ablations import FULL, Ablation, Direction, Verdict, ablations_of, directions
 from geo_pipeline.scoring.report.blocks import Block, Heading, Paragraph, TableBlock
 from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
 from geo_pipeline.scoring.report.comparison_tables import (
@@ -65,7 +65,7 @@ def comparison_blocks(inputs: ComparisonInputs) -> list[Block]:
         ),
         Paragraph(_what_stands_beside(inputs, names)),
     ]
-    for ablation in ABLATIONS:
+    for ablation in ablations_of(inputs.context.crops):
         blocks += _ablation(inputs, ablation, names)
     blocks += _baselines(inputs, names)
     return [*blocks, *protocol_blocks(inputs.context, thresholds(inputs))]
@@ -82,7 +82,7 @@ def _what_stands_beside(inputs: ComparisonInputs, names: Sequence[str]) -> str:
 
 
 def _ablation(inputs: ComparisonInputs, ablation: Ablation, names: Sequence[str]) -> list[Block]:
-    heading = Heading(2, f"{ablation.title} ({ablation.table})", ablation.anchor)
+    heading = Heading(2, ablation.heading, ablation.anchor)
     blocks: list[Block] = [heading, Paragraph(ablation.about)]
     blocks += _other_size(inputs, ablation)
     scored = {name: method_scores(inputs, name) for name in names}
@@ -94,14 +94,15 @@ def _ablation(inputs: ComparisonInputs, ablation: Ablation, names: Sequence[str]
             continue
         count, title = scored[name][shown[0]].count, benchmark_title(inputs, name)
         caption = f"{title}: accuracy in percent on {count:,} images, with the 95 % interval."
-        if not ablation.printed_gains:
+        if ablation.table and not ablation.printed_gains:
             caption += f" Beside it {ablation.source}, in percent, on {PUBLISHED_ON}."
         blocks.append(TableBlock(caption, ablation_table(inputs, ablation, name)))
         differences = difference_table(inputs, ablation, name)
         if differences.rows:
             blocks.append(TableBlock(_difference_caption(ablation, title), differences))
-            found = directions(inputs, ablation, name, inputs.ablations)
-            blocks.append(Paragraph(direction_words(ablation, title, found)))
+            if ablation.table:
+                found = directions(inputs, ablation, name, inputs.ablations)
+                blocks.append(Paragraph(direction_words(ablation, title, found)))
     return blocks
 
 
@@ -117,9 +118,10 @@ def _other_size(inputs: ComparisonInputs, ablation: Ablation) -> list[Block]:
 
 def _difference_caption(ablation: Ablation, title: str) -> str:
     how = "as printed" if ablation.printed_gains else "as differences of the printed values"
+    beside = f" Beside it {ablation.source}, on {PUBLISHED_ON}, {how}." if ablation.table else ""
     return (
         f"{title}: difference in points, on the same images, with the paired 95 % interval, drawn by author where "
-        f"authors are known. Beside it {ablation.source}, on {PUBLISHED_ON}, {how}."
+        f"authors are known.{beside}"
     )
 
 
@@ -164,7 +166,8 @@ def _baselines(inputs: ComparisonInputs, names: Sequence[str]) -> list[Block]:
         Heading(2, "Baselines with and without their idea", "baselines"),
         Paragraph(
             "Each earlier method as this project builds it: with the idea that gave it its name, and with that idea "
-            "switched off and all else the same. GeoSURGE and the densest cell stand first, to compare with."
+            "switched off and all else the same. GeoSURGE and the densest cell stand first, to compare with. What each "
+            "was trained with stands in its row: where that differs, so may the answers, whatever the idea."
         ),
     ]
     missing = {}

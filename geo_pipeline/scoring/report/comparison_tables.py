@@ -15,6 +15,7 @@ from geo_pipeline.scoring.twins import WITHOUT_IDEA
 
 REFERENCES = (FULL, "densest_cell")
 PUBLISHED_ON = "IM2GPS"
+BUDGET = "Training: epochs × images; rate; batch"
 
 
 def benchmark_title(inputs: ComparisonInputs, benchmark: str) -> str:
@@ -43,17 +44,16 @@ def difference_table(inputs: ComparisonInputs, ablation: Ablation, benchmark: st
     limits, labels = thresholds(inputs), ablation.labels
     printed = printed_differences(ablation, inputs.ablations)
     rows = []
+    compared = limits if ablation.table else []
     for (first, second), ours in our_differences(inputs, ablation, benchmark).items():
         theirs = printed.get((first, second), {})
         cells = [points(*ours[limit]) for limit in limits]
-        rows.append((f"{labels[first]} over {labels[second]}", *cells, *(_points(theirs.get(k)) for k in limits)))
-    titles = threshold_titles(limits)
-    groups = (
-        ("", 1),
-        (f"This run, {benchmark_title(inputs, benchmark)}, points", len(limits)),
-        (f"{_published_group(ablation)}, points", len(limits)),
-    )
-    return TextTable((ablation.column, *titles, *titles), tuple(rows), groups=groups, dense=True)
+        rows.append((f"{labels[first]} over {labels[second]}", *cells, *(_points(theirs.get(k)) for k in compared)))
+    groups = [("", 1), (f"This run, {benchmark_title(inputs, benchmark)}, points", len(limits))]
+    if compared:
+        groups.append((f"{_published_group(ablation)}, points", len(limits)))
+    columns = (ablation.column, *threshold_titles(limits), *threshold_titles(compared))
+    return TextTable(columns, tuple(rows), groups=tuple(groups), dense=True)
 
 
 def _published_group(ablation: Ablation) -> str:
@@ -79,7 +79,7 @@ def baseline_title(inputs: ComparisonInputs, name: str) -> str:
 def baseline_table(inputs: ComparisonInputs, benchmark: str) -> TextTable:
     """Each baseline with its idea and without, GeoSURGE and the densest cell first; printed rows where there are any.
 
-    A column of sources stands only where rows of papers do.
+    A column of sources stands only where rows of papers do, one of training budgets only where these are known.
     """
     scores, limits = method_scores(inputs, benchmark), thresholds(inputs)
     shown = {line.name: line.published for line in inputs.context.benchmarks}
@@ -87,12 +87,17 @@ def baseline_table(inputs: ComparisonInputs, benchmark: str) -> TextTable:
     rows: list[tuple[str, ...]] = []
     marked = set()
 
+    def budget(method: str) -> tuple[str, ...]:
+        known = inputs.budgets.get(method)
+        return (known.words if known else NOT_KNOWN,) if inputs.budgets else ()
+
     def add(method: str, title: str, idea: str) -> None:
         if method in scores:
             marked.add(len(rows))
             score = scores[method]
             source = (run_words(inputs.context, score.count),) if printed else ()
-            rows.append((title, idea, *score_cells(score, limits), percent(score.mean_accuracy), *source))
+            cells = (*score_cells(score, limits), percent(score.mean_accuracy))
+            rows.append((title, idea, *cells, *budget(method), *source))
 
     for name in (*REFERENCES, *baseline_names(inputs)):
         title = baseline_title(inputs, name)
@@ -103,9 +108,11 @@ def baseline_table(inputs: ComparisonInputs, benchmark: str) -> TextTable:
         for row in printed:
             if row.ours == name:
                 mean = "" if row.average is None else f"{row.average:.2f}"
-                rows.append((row.method, "published", *printed_cells(row, limits), mean, source_words(row)))
-    columns = ("Method", "Its idea", *threshold_titles(limits), "Mean", *(("Source",) if printed else ()))
-    words = {0, 1, *([len(columns) - 1] if printed else [])}
+                cells = (*printed_cells(row, limits), mean)
+                rows.append((row.method, "published", *cells, *budget("a published one"), source_words(row)))
+    more = (*((BUDGET,) if inputs.budgets else ()), *(("Source",) if printed else ()))
+    columns = ("Method", "Its idea", *threshold_titles(limits), "Mean", *more)
+    words = {0, 1, *range(len(columns) - len(more), len(columns))}
     ours = frozenset(marked if printed else ())
     return TextTable(columns, tuple(rows), left=frozenset(words), marked=ours, dense=bool(printed))
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from geo_pipeline.scoring.judged import judge
 from geo_pipeline.scoring.published import published_rows
-from geo_pipeline.scoring.report.comparison_inputs import ComparisonInputs
+from geo_pipeline.scoring.report.comparison_inputs import Budget, ComparisonInputs
 from geo_pipeline.scoring.report.context import BenchmarkLine, MethodLine
 from geo_pipeline.scoring.twins import WITHOUT_IDEA
 from geo_pipeline_tests.scoring.report.drawn_report import CONTEXT, drawn_scores
@@ -41,6 +41,12 @@ SKILL = {
     "isns": 0.5,
     "pigeon": 0.6,
     "pigeon_without_idea": 0.58,
+    "other_crops": 0.82,
+}
+BUDGETS = {
+    "geosurge": Budget(12, 2000, 1e-3, 0.85, 128),
+    "lknn": Budget(4, 2000, 2e-3, 0.7, 128),
+    "lknn_without_idea": Budget(0, 2000, 2e-3, 0.7, 128),
 }
 
 
@@ -81,4 +87,4 @@ def drawn_comparison(images: int = 120, seed: int = 5, published: bool = False) 
     judged = pl.DataFrame(pa.concat_tables(parts))
     context = replace(CONTEXT, methods=LINES, benchmarks=tuple(lines))
     rows = {line.name: tuple(published_rows(line.name)) for line in lines if line.published}
-    return ComparisonInputs(context, drawn_scores(judged), judged, rows)
+    return ComparisonInputs(context, drawn_scores(judged), judged, rows, budgets=BUDGETS)

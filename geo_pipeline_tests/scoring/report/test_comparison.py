@@ -8,7 +8,7 @@ import pytest
 
 from geo_pipeline.scoring.accuracy import paired_by_threshold
 from geo_pipeline.scoring.published import ablation_rows
-from geo_pipeline.scoring.report.ablations import ABLATIONS, Direction, directions, printed_differences
+from geo_pipeline.scoring.report.ablations import ABLATIONS, Direction, ablations_of, directions, printed_differences
 from geo_pipeline.scoring.report.comparison import TITLE, comparison_blocks, direction_words, write_comparison
 from geo_pipeline.scoring.report.comparison_tables import ablation_table, baseline_table, difference_table, idea_table
 from geo_pipeline.scoring.report.inputs import ReportError
@@ -18,6 +18,7 @@ from geo_pipeline.scoring.report.text_table import points
 from geo_pipeline_tests.scoring.report.drawn_comparison import drawn_comparison
 
 GEOGRAPHY, DEPTH, FUSION = ABLATIONS
+CROPS = ablations_of("ten")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,19 @@ def test_printed_differences_are_exact():
     }
     assert printed_differences(DEPTH, ablation_rows())["geosurge", "depth_1"][1.0] == Decimal("9.7")
     assert ("fusion_1", "fusion_0") in printed_differences(FUSION, ablation_rows())
+
+
+def test_the_other_crops_stand_beside_those_of_the_run_and_beside_nothing_printed(named):
+    assert named.context.crops == "ten"
+    assert [row[0] for row in ablation_table(named, CROPS, "planet_mixed").rows] == ["ten", "centre"]
+    (row,) = difference_table(named, CROPS, "planet_mixed").rows
+    assert (row[0], len(row)) == ("ten over centre", 6)
+    text = _text(replace(named, context=replace(named.context, crops="centre")))
+    section = text.partition("## Crops at inference (section III-D)")[2].partition("\n## ")[0]
+    assert "this run takes the centre" in section
+    assert "| centre over ten |" in section
+    assert "Beside it" not in section
+    assert "published" not in section
 
 
 def test_our_gain_over_no_fusion_is_paired_and_clustered_by_author(named):
@@ -180,6 +194,19 @@ def test_every_baseline_has_both_rows_and_geosurge_stands_first(named):
     ]
     assert ("ISNs", "without") not in [row[:2] for row in rows]
     assert [row[0] for row in idea_table(named, "planet_remote").rows] == ["[L]kNN", "PlaNet", "PIGEON"]
+
+
+def test_what_each_was_trained_with_stands_in_its_row(named):
+    table = baseline_table(named, "planet_remote")
+    assert table.columns[-1] == "Training: epochs × images; rate; batch"
+    assert [row[-1] for row in table.rows[:5]] == [
+        "12 × 2,000 = 24,000; 0.001 × 0.85 per epoch; 128",
+        "–",
+        "4 × 2,000 = 8,000; 0.002 × 0.7 per epoch; 128",
+        "nothing is trained",
+        "–",
+    ]
+    assert baseline_table(replace(named, budgets={}), "planet_remote").columns == table.columns[:-1]
 
 
 def test_published_rows_of_baselines_stand_on_published_benchmarks_alone():

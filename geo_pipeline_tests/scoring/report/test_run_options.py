@@ -13,9 +13,12 @@ OTHER = {
     "uncovered": "drop",
     "precision": "bf16",
     "symmetric": True,
+    "random_crop": False,
+    "horizontal_flip": True,
     "cell_weight": 0.5,
     "similarity_temperature": 0.1,
     "author_km": 5.0,
+    "depth_kept": "spread",
 }
 
 
