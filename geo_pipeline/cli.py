@@ -303,6 +303,24 @@ def sql(
         console().print(shown)
 
 
+@app.command()
+def rehearse(
+    home: Annotated[Path, typer.Option("--home", help="Folder of the rehearsal.")] = Path("rehearsal"),
+    photographs: Annotated[int, typer.Option("--photographs", min=64, help="References that are drawn.")] = 1200,
+    queries: Annotated[int, typer.Option("--queries", min=1, help="Photographs of each of two benchmarks.")] = 64,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="Reference shards.")] = 1024,
+) -> None:
+    """Run the profile paper to its report with narrow, untrained networks and drawn photographs: everything but skill.
+
+    Eight workers and eight GPUs that are not there; ends with the time and memory of each stage.
+    """
+    with plain_errors(), StopsAtSignals():
+        os.environ |= {"HF_HUB_CACHE": str(home.absolute() / "rehearsal" / "hub"), "HF_HUB_OFFLINE": "1"}
+        from geo_pipeline.rehearsal.command import rehearse as rehearsed
+
+        rehearsed(home, photographs, queries, shards)
+
+
 @sample_app.command()
 def pretrain(
     only: Annotated[

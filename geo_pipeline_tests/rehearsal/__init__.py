@@ -1,0 +1,1 @@
+"""The rehearsal of the profile `paper`."""
