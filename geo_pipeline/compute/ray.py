@@ -7,6 +7,7 @@ belongs to ray_shards.py (actors) and ray_training.py (Ray Train).
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from geo_pipeline.compute.compute import Loop, Notes, ShardJob
 from geo_pipeline.compute.ray_address import require_cluster
 from geo_pipeline.compute.ray_shards import ShardActors
 from geo_pipeline.compute.ray_training import asks_of, train_on_ray
+from geo_pipeline.compute.stderr import passing_on_stderr
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.training.outcome import Report, TrainingResult
 
@@ -33,6 +35,9 @@ SETTINGS = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "Task ShardActor|A worker died",  # is tried again, and reported by us where it is not
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a reader that outlives the run must not start Ray again
 }
+
+GREETING = re.compile(rb"[^\n]*Set ray log level from environment variable[^\n]*\n")
+"""What Ray's C++ says when it reads RAY_BACKEND_LOG_LEVEL."""
 
 
 class RayCompute:
@@ -120,7 +125,7 @@ class RayCompute:
             settings |= {} if self.config.gpus is None else {"num_gpus": self.config.gpus}
         import ray
 
-        with _importable_by_local_workers():
+        with _importable_by_local_workers(), passing_on_stderr(GREETING):
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
         logging.getLogger("ray.train").setLevel(logging.ERROR)
         self._started = True

@@ -63,13 +63,14 @@ def _fit(
     follow: Callable[[], None],
 ) -> None:
     import ray.train
+    from ray import cloudpickle
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
         _ray_loop,
         train_loop_config={
-            "loop": loop,
-            "kwargs": dict(kwargs),
+            # As bytes: Train's controller would import what they name, which takes seconds, before a worker starts.
+            "work": cloudpickle.dumps((loop, dict(kwargs))),
             "threads": config.train_threads,
             "result": str(storage / RESULT),
         },
@@ -164,9 +165,11 @@ def _following(file: Path, report: Report) -> Iterator[Callable[[], None]]:
 
 def _ray_loop(settings: dict[str, Any]) -> None:
     import ray.train
+    from ray import cloudpickle
 
     first = ray.train.get_context().get_world_rank() == 0
-    result, out_dir = Path(settings["result"]), settings["kwargs"]["out_dir"]
+    loop, kwargs = cloudpickle.loads(settings["work"])
+    result, out_dir = Path(settings["result"]), kwargs["out_dir"]
 
     def report(row: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +179,7 @@ def _ray_loop(settings: dict[str, Any]) -> None:
             ray.train.report(row, checkpoint=pointer)
 
     try:
-        training = run_loop(settings["loop"], settings["kwargs"], report, settings["threads"])
+        training = run_loop(loop, kwargs, report, settings["threads"])
     except (ValueError, RuntimeError) as error:
         # What the loop itself refuses (a diverged loss, another checkpoint) it would refuse again: no second try.
         if not type(error).__module__.startswith(geo_pipeline.__name__):
