@@ -17,6 +17,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 from transformers import OneFormerConfig, OneFormerForUniversalSegmentation, SwinConfig
+from transformers.utils.logging import disable_progress_bar
 
 from geo_pipeline.geosurge.config import VisionConfig
 from geo_pipeline.geosurge.vision import narrowed
@@ -62,6 +63,7 @@ def make_hub(
     folder: Path, vision: VisionConfig, segmentation: SegmentationConfig, lvlm: LvlmConfig, seed: int = 0
 ) -> Path:
     """Write the cache with all that these configurations name; return it. A cache that is whole is left as it is."""
+    disable_progress_bar()
     done = folder / "whole"
     if done.is_file():
         return folder
@@ -170,7 +172,7 @@ def _clip(folder: Path, vision: VisionConfig, seed: int) -> Path:
     torch.manual_seed(seed)
     folder.mkdir()
     card = open_clip.get_model_config(vision.model)
-    clip = open_clip.create_model(vision.model, pretrained=None, load_weights=False, **narrowed(card, vision))
+    clip = open_clip.CLIP(**{**card, **narrowed(card, vision)})
     save_file(
         {name: tensor.contiguous() for name, tensor in clip.state_dict().items()},
         folder / "open_clip_model.safetensors",
