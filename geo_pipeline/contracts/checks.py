@@ -50,6 +50,8 @@ def find_rejections(
 def _broken(table: pa.Table, schema: type[dy.Schema], checks: Sequence[Check]) -> pl.DataFrame:
     """The rows that break any check: their numbers, then a column of bool for each check."""
     frame = cast(pl.DataFrame, pl.from_arrow(table, rechunk=False)).lazy().with_row_index(ROW)
+    halves = [name for name, kind in frame.collect_schema().items() if kind == pl.List(pl.Float16)]
+    frame = frame.with_columns(pl.col(halves).cast(pl.List(pl.Float32)))
     details = numbered(schema).filter(frame).failure.details()
     return details.select(ROW, *(_flag(check, details.columns).alias(check.name) for check in checks)).sort(ROW)
 

@@ -13,6 +13,7 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "binary": pa.binary(),
     "double": pa.float64(),
     "float": pa.float32(),
+    "halffloat": pa.float16(),
     "int32": pa.int32(),
     "int64": pa.int64(),
     "bool": pa.bool_(),

@@ -140,7 +140,7 @@ def _limits(options: Mapping[str, Any], quality: Sequence[Mapping[str, Any]], wh
 
 def _applicable(limits: Limits, item: str, where: str) -> None:
     """Refuse a limit that says nothing about values of this type, so that none is silently passed over."""
-    number, text = item in ("double", "float", "int32", "int64"), item == "string"
+    number, text = item in ("double", "float", "halffloat", "int32", "int64"), item == "string"
     suited = {
         "minimum": (limits.minimum is None or number),
         "maximum": (limits.maximum is None or number),

@@ -112,7 +112,7 @@ def _typed(column: Column, alias: str | None, item: bool = False) -> dy.Column:
     match column.item_type:
         case "double":
             return dy.Float64(allow_inf=True, **within, **common)
-        case "float":
+        case "float" | "halffloat":  # which dataframely lacks: `checks` widens it
             return dy.Float32(allow_inf=True, **within, **common)
         case "int32":
             return dy.Int32(**within, **common)

@@ -74,12 +74,17 @@ class CellScorer:
     def features(self, table: pa.Table) -> Tensor:
         """The feature column as (B, D) on the device. Raises CheckpointError when its width is another model's."""
         vectors_BD = feature_matrix(table)
-        if len(vectors_BD) and vectors_BD.shape[1] != self.dim:
-            raise CheckpointError(
-                f"found that features are {vectors_BD.shape[1]} wide, the checkpoint {self.dim}: extract them again "
-                "with this checkpoint."
-            )
+        if len(vectors_BD):
+            self.check_width(vectors_BD.shape[1])
         return torch.from_numpy(vectors_BD).to(self.device)
+
+    def check_width(self, width: int) -> None:
+        """Raise CheckpointError when features have another width than this checkpoint gives."""
+        if width != self.dim:
+            raise CheckpointError(
+                f"found that features are {width} wide, the checkpoint {self.dim}: extract them again with this "
+                "checkpoint."
+            )
 
 
 def frozen_tables(geography: GeographicEmbeddings | ClassifierHeads) -> tuple[list[Tensor], list[Tensor | None]]:

@@ -6,7 +6,7 @@ A reference's score is cell_weight * log p(its cells) + similarity / temperature
 bytes, a near-identical image, or an image of the same author within 1 km: a burst of one evening would answer every
 question. The best-cell prediction belongs to `inference`.
 
-The gallery is scored in blocks, so that memory beside the gallery's features does not grow with it, and references that
+The gallery is scored in blocks that are read from its files, so that its features take no memory, and references that
 lie in the same cells share the score of those cells.
 
 Shapes: B queries, N references, n of them in a block, U different chains of cells, D width, S shortlisted, P
@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.config import InferenceConfig
+from geo_pipeline.geosurge.gallery import Gallery
 from geo_pipeline.geosurge.inference import CellScorer
 from geo_pipeline.geosurge.prediction_rows import prediction_table
 from geo_pipeline.geosurge.scores import combine
@@ -32,6 +33,8 @@ from geo_pipeline.imagery.authors import author_keys
 NO_REFERENCE = "no_eligible_reference"
 BLOCK = 32_768
 """References scored at once: with 256 queries, 32 MiB a tensor."""
+SHORTEST = 1e-12
+"""A feature of no length is like nothing."""
 
 
 class EmptyGalleryError(ValueError):
@@ -41,7 +44,7 @@ class EmptyGalleryError(ValueError):
 class RetrievalPredictor:
     """Holds a gallery on the device and ranks it for queries.
 
-    Gallery and queries have image_id, author, lat_deg, lon_deg, sha256, phash, feature.
+    Queries have image_id, author, lat_deg, lon_deg, sha256, phash, feature.
 
     A query's own coordinate is read for the author exclusion alone.
     """
@@ -50,7 +53,7 @@ class RetrievalPredictor:
         self,
         checkpoint_dir: Path | str,
         inference: InferenceConfig | None,
-        gallery: pa.Table,
+        gallery: Gallery,
         device: str | None = None,
     ) -> None:
         if not len(gallery):
@@ -60,10 +63,13 @@ class RetrievalPredictor:
             )
         self.inference = inference or InferenceConfig()
         self.scorer = CellScorer(checkpoint_dir, self.inference, device)
-        self.identity = _Identity(gallery)
-        self.ids = np.asarray(gallery["image_id"].to_pylist(), dtype=object)
-        self.lat_deg, self.lon_deg = gallery["lat_deg"].to_numpy(), gallery["lon_deg"].to_numpy()
-        self.unit_ND = functional.normalize(self.scorer.features(gallery), dim=1)
+        self.gallery, rows = gallery, gallery.rows
+        self.identity = _Identity(rows)
+        self.ids = np.asarray(rows["image_id"].to_pylist(), dtype=object)
+        self.lat_deg, self.lon_deg = rows["lat_deg"].to_numpy(), rows["lon_deg"].to_numpy()
+        self.scorer.check_width(gallery.width)
+        lengths = [block_nD.float().norm(dim=1) for block_nD in gallery.blocks(BLOCK)]
+        self.inverse_N = torch.cat(lengths).clamp_min_(SHORTEST).reciprocal_().to(self.scorer.device)
         chains_UP, chain_N = _chains(self.scorer.hierarchy.assign(self.lat_deg, self.lon_deg))
         self.chains_UP = torch.from_numpy(chains_UP).long().to(self.scorer.device)
         self.chain_N = torch.from_numpy(chain_N).to(self.scorer.device)
@@ -107,8 +113,10 @@ class RetrievalPredictor:
         unit_BD = functional.normalize(features_BD, dim=1)
         cells_BU = combine(self.scorer.parts(features_BD), self.chains_UP, self.inference.score)
         cells_BU *= self.inference.cell_weight
-        for unit_nD, chain_n in zip(self.unit_ND.split(BLOCK), self.chain_N.split(BLOCK), strict=True):
-            similarity_Bn = (unit_BD @ unit_nD.T).div_(self.inference.similarity_temperature)
+        known = zip(self.gallery.blocks(BLOCK), self.inverse_N.split(BLOCK), self.chain_N.split(BLOCK), strict=True)
+        for half_nD, inverse_n, chain_n in known:
+            similarity_Bn = (unit_BD @ half_nD.to(self.scorer.device).float().T).mul_(inverse_n)
+            similarity_Bn.div_(self.inference.similarity_temperature)
             yield similarity_Bn.add_(cells_BU.index_select(1, chain_n))
 
     @torch.inference_mode()

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home import integrity
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
+from geo_pipeline.home.halves import row_group_rows, writing_options
 from geo_pipeline.home.integrity import SEAL, DamageError, Use, file_state
 from geo_pipeline.home.writing import beside, write_whole
 from geo_pipeline.training.folder import LAST, NO_CONTENT
@@ -35,10 +36,9 @@ FORMAT = 1
 MARKER = "fingerprint.json"
 _EARLIER_NO_CONTENT = {"tensorboard"}
 """What was no content of a checkpoint whose marker has no hash per file; today's stands in training.folder."""
+_BEFORE_THE_SEAL = {b"fingerprint", b"content_hash", b"ARROW:schema"}
+"""The keys in the footer of a table of an earlier version."""
 CONFIRMED = ".confirmed"
-ROW_GROUP_ROWS = 2**20
-BINARY_ROW_GROUP_ROWS = 512
-"""Rows of a row group where rows hold pictures: a reader then needs memory for these, not for the whole shard."""
 
 
 class MissingArtifactError(RuntimeError):
@@ -127,8 +127,10 @@ class Home:
         Raises MissingArtifactError for what is not there or is not what was written.
         """
         with self._reading(artifact) as location:
-            if artifact.kind != "table" or not integrity.is_sound(str(location)):
-                _read_marker(artifact, str(location), use)
+            if artifact.kind == "table" and integrity.is_sound(str(location)):
+                return
+            if _read_marker(artifact, str(location), use) is None:
+                raise DamageError(str(location), "its footer does not say what was written")
 
     def damage(self, artifact: Artifact) -> str | None:
         """Which file of an artifact cannot be read, and why; None when it is whole or not there at all."""
@@ -340,6 +342,8 @@ def _stored_table(artifact: Artifact, location: str, use: Use) -> Stored | None:
     seal = known.get(SEAL.encode())
     if seal is not None:
         integrity.check_table(location, seal.decode(), use)
+    elif known.keys() - _BEFORE_THE_SEAL:
+        raise DamageError(location, "its footer has lost the seal")
     else:
         integrity.check_rows(location, content, str(load(artifact.name).arrow_schema))
     confirmation = Path(_confirmation(location))
@@ -378,11 +382,10 @@ def _json_hash(known: object) -> str:
 
 def _write_parquet(location: Path, rows: pa.Table, fingerprint: str) -> tuple[str, str]:
     """Write a table and wait for the disk; return the hash of its rows and schema, and that of the whole file."""
-    pictures = any(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) for kind in rows.schema.types)
     with location.open("wb") as handle:
         sink = integrity.HashingSink(handle)
-        with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
-            writer.write_table(rows, BINARY_ROW_GROUP_ROWS if pictures else ROW_GROUP_ROWS)
+        with pq.ParquetWriter(sink, rows.schema, **writing_options(rows.schema)) as writer:
+            writer.write_table(rows, row_group_rows(rows.schema))
             content = sink.content_hash(str(rows.schema))
             known = {"fingerprint": fingerprint, "content_hash": content, SEAL: integrity.UNSEALED}
             writer.add_key_value_metadata(known)

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 
 from geo_pipeline.home.artifact import ALL, table
+from geo_pipeline.home.halves import Halves, mapped
 from geo_pipeline.home.home import Home, MissingArtifactError
 
 ProfileT = TypeVar("ProfileT")
@@ -28,6 +29,10 @@ class HomeReads(Generic[ProfileT]):
     ) -> pa.Table:
         """One key of a table: all columns (checked against the contract) or some, all rows or those of some images."""
         return self.home.read_table(name, key, columns, ids)
+
+    def mapped(self, name: str, key: str, column: str) -> list[Halves]:
+        """The vectors of a column of one key, mapped from its file: float16 (N, D), an array for each row group."""
+        return mapped(self.path(name, key), column)
 
     def path(self, name: str, key: str = ALL) -> Path:
         """The file of one key of a table, for a loop that reads it itself."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from geo_pipeline.geosurge.config import InferenceConfig
+from geo_pipeline.home.halves import Halves
 from geo_pipeline.lvlm.config import LvlmConfig
 
 Kind = Literal["guess", "cells", "retrieval", "generation", "router"]
@@ -51,6 +52,10 @@ class Reads(Protocol):
         self, name: str, key: str = "all", columns: Sequence[str] | None = None, ids: Sequence[str] | None = None
     ) -> pa.Table:
         """One key of a table: all columns and rows, or some columns, or the rows of some image ids."""
+        ...
+
+    def mapped(self, name: str, key: str, column: str) -> list[Halves]:
+        """The vectors of a column, mapped from the file of one key: float16 (N, D), an array for each row group."""
         ...
 
     def predictions(self, method: str, query_set: str) -> pa.Table:

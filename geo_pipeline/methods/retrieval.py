@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from geo_pipeline.methods.joining import with_column
 from geo_pipeline.methods.method import Method, Reads
-from geo_pipeline.methods.photographs import reference_features
+from geo_pipeline.methods.photographs import reference_gallery
 
 if TYPE_CHECKING:
     from geo_pipeline.geosurge.retrieval import RetrievalPredictor
@@ -26,7 +26,7 @@ def _arguments(reads: Reads) -> Mapping[str, object]:
     return {
         "checkpoint_dir": reads.checkpoint("geosurge_checkpoint"),
         "inference": reads.profile.inference,
-        "gallery": reference_features(reads),
+        "gallery": reference_gallery(reads),
     }
 
 

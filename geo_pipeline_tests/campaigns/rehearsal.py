@@ -19,7 +19,7 @@ from typing import Any
 from geo_pipeline_tests.campaigns.two_nodes import require
 from geo_pipeline_tests.speed.measuring import save
 
-SHORT = {"photographs": 64, "queries": 4, "shards": 16}
+SHORT = {"photographs": 64, "queries": 4, "shards": 128}
 WHOLE = {"photographs": 1_200, "queries": 64, "shards": 1_024}
 WORKERS = 8
 LONGEST_S = 90 * 60
@@ -82,7 +82,7 @@ def markdown(found: dict[str, Any]) -> str:
 def main() -> None:
     """Rehearse, and print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="64 photographs and 16 shards")
+    parser.add_argument("--short", action="store_true", help="64 photographs and 128 shards")
     parser.add_argument("--save", action="store_true", help="write docs/measurements/rehearsal.{json,md}")
     parser.add_argument("--home", type=Path, help="a folder that is kept")
     chosen = parser.parse_args()

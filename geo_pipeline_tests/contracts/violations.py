@@ -205,6 +205,11 @@ def of_columns():
                 yield name, f"{column.name}_{check}", column.name, value
 
 
+def _step(column):
+    """A difference that values of this type can show."""
+    return {"int32": 1, "int64": 1, "halffloat": 1e-2}.get(column.item_type, 1e-4)
+
+
 def _of_column(column):
     limits = column.limits
     if column.required:
@@ -212,12 +217,12 @@ def _of_column(column):
     if column.min_items is not None:
         yield "items", []
     values = []
-    if column.item_type in ("double", "float"):
+    if column.item_type in ("double", "float", "halffloat"):
         values.append(("number", NAN))
     if limits.minimum is not None:
-        values.append(("range", limits.minimum - (1 if "int" in column.item_type else 1e-4)))
+        values.append(("range", limits.minimum - _step(column)))
     if limits.maximum is not None:
-        values.append(("range", limits.maximum + (1 if "int" in column.item_type else 1e-4)))
+        values.append(("range", limits.maximum + _step(column)))
     if limits.min_length is not None:
         values.append(("length", ("é" if column.item_type == "string" else b"\xff") * (limits.min_length - 1)))
     if limits.pattern is not None:

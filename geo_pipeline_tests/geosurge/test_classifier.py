@@ -16,6 +16,7 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.geosurge.checkpoint import config_from_json
 from geo_pipeline.geosurge.config import ConfigError, GeoSurgeConfig
+from geo_pipeline.geosurge.gallery import Gallery
 from geo_pipeline.geosurge.geography import ClassifierHeads, GeographicEmbeddings, geography_of
 from geo_pipeline.geosurge.inference import CellPredictor
 from geo_pipeline.geosurge.loss import classification_loss
@@ -175,7 +176,7 @@ def test_both_methods_predict_with_it(classified, seen, inference):
     where = seen["lat_deg"].to_numpy(), seen["lon_deg"].to_numpy()
     error_km = great_circle_km(predicted["lat_deg"].to_numpy(), predicted["lon_deg"].to_numpy(), *where)
     assert np.mean(error_km < 100) > 0.6
-    retrieved = RetrievalPredictor(classified[0], inference, seen, "cpu")(seen)
+    retrieved = RetrievalPredictor(classified[0], inference, Gallery.of(seen), "cpu")(seen)
     assert retrieved["lat_deg"].null_count == 0
     with pytest.raises(ConfigError, match="no cosines"):
         CellPredictor(classified[0], replace(inference, score="shifted"), "cpu")

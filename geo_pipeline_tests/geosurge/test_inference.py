@@ -9,6 +9,7 @@ import torch
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
 from geo_pipeline.earth.hierarchy import Hierarchy
+from geo_pipeline.geosurge.gallery import Gallery
 from geo_pipeline.geosurge.inference import CellPredictor
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.retrieval import RetrievalPredictor
@@ -55,7 +56,9 @@ def test_a_shallower_model_answers_with_the_cells_of_its_own_partitions(
     predicted = CellPredictor(tmp_path, inference, "cpu")(featured)
     assert predicted["lat_deg"].to_pylist() == finest.lat_deg[best_B].tolist()
     assert predicted["lon_deg"].to_pylist() == finest.lon_deg[best_B].tolist()
-    retrieval = RetrievalPredictor(tmp_path, replace(inference, similarity_temperature=1e9), featured, "cpu")
+    retrieval = RetrievalPredictor(
+        tmp_path, replace(inference, similarity_temperature=1e9), Gallery.of(featured), "cpu"
+    )
     expected = by_hand(featured["lat_deg"].to_numpy(), featured["lon_deg"].to_numpy())
     torch.testing.assert_close(retrieval.scores(featured), expected, rtol=1e-4, atol=1e-4)
 

@@ -7,6 +7,7 @@ import torch
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.earth.distance import great_circle_km
+from geo_pipeline.geosurge.gallery import Gallery
 from geo_pipeline.geosurge.inference import feature_matrix
 from geo_pipeline.geosurge.retrieval import BLOCK, NO_REFERENCE, EmptyGalleryError, RetrievalPredictor
 from geo_pipeline.geosurge.scores import combine
@@ -14,7 +15,9 @@ from geo_pipeline.geosurge.scores import combine
 
 def test_retrieval_gives_candidates_best_first(trained, featured, gallery, inference):
     queries = featured.slice(34)
-    predicted = load("predictions").conform(RetrievalPredictor(trained.checkpoint, inference, gallery, "cpu")(queries))
+    predicted = load("predictions").conform(
+        RetrievalPredictor(trained.checkpoint, inference, Gallery.of(gallery), "cpu")(queries)
+    )
     for row in predicted.to_pylist():
         assert len(row["candidate_ids"]) == 5 == len(set(row["candidate_ids"]))
         assert row["candidate_scores"] == sorted(row["candidate_scores"], reverse=True)
@@ -55,7 +58,7 @@ def test_exclusions_one_by_one(trained, gallery, inference):
     table[4]["lat_deg"], table[4]["lon_deg"] = table[0]["lat_deg"] + 0.005, table[0]["lon_deg"]
     table[8]["lat_deg"], table[8]["lon_deg"] = table[0]["lat_deg"] + 0.02, table[0]["lon_deg"]
     changed = pa.Table.from_pylist(table, gallery.schema)
-    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=100), changed, "cpu")
+    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=100), Gallery.of(changed), "cpu")
     answered = predictor(changed).to_pylist()
     found = answered[0]["candidate_ids"]
     ids = [row["image_id"] for row in table]
@@ -71,7 +74,7 @@ def test_a_reference_of_bob_does_not_answer_for_bob_nearby(trained, gallery, inf
         table[row]["author"] = author
         table[row]["lat_deg"], table[row]["lon_deg"] = table[0]["lat_deg"], table[0]["lon_deg"]
     changed = pa.Table.from_pylist(table, gallery.schema)
-    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=100), changed, "cpu")
+    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=100), Gallery.of(changed), "cpu")
     answered = predictor(changed)["candidate_ids"].to_pylist()
     ids = [row["image_id"] for row in table]
     assert set(ids) - set(answered[0]) == {ids[0], ids[4]}
@@ -83,7 +86,7 @@ def test_a_short_list_that_is_all_excluded_is_extended(trained, gallery, inferen
     for row in table[:-1]:
         row["sha256"] = "same"
     changed = pa.Table.from_pylist(table, gallery.schema)
-    predicted = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=1), changed, "cpu")(
+    predicted = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=1), Gallery.of(changed), "cpu")(
         changed.slice(0, 3)
     )
     assert predicted["candidate_ids"].to_pylist() == [[table[-1]["image_id"]]] * 3
@@ -93,7 +96,7 @@ def test_no_eligible_reference_is_a_counted_failure(trained, gallery, inference)
     alone = gallery.slice(0, 1)
     row = (
         load("predictions")
-        .conform(RetrievalPredictor(trained.checkpoint, inference, alone, "cpu")(alone))
+        .conform(RetrievalPredictor(trained.checkpoint, inference, Gallery.of(alone), "cpu")(alone))
         .to_pylist()[0]
     )
     assert (row["lat_deg"], row["score"], row["failure"], row["candidate_ids"]) == (None, None, NO_REFERENCE, [])
@@ -101,20 +104,21 @@ def test_no_eligible_reference_is_a_counted_failure(trained, gallery, inference)
 
 def test_weights_of_the_two_parts_matter(trained, featured, gallery, inference):
     queries = featured.slice(34)
-    only_image = RetrievalPredictor(trained.checkpoint, replace(inference, cell_weight=0.0), gallery, "cpu")
+    searched = Gallery.of(gallery)
+    only_image = RetrievalPredictor(trained.checkpoint, replace(inference, cell_weight=0.0), searched, "cpu")
     vectors = feature_matrix(gallery)
     similarity = feature_matrix(queries) @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
     chosen = [ids[0] for ids in only_image(queries)["candidate_ids"].to_pylist()]
     row_of = {image_id: row for row, image_id in enumerate(gallery["image_id"].to_pylist())}
     found = similarity[np.arange(len(queries)), [row_of[image_id] for image_id in chosen]]
     np.testing.assert_allclose(found, similarity.max(axis=1), rtol=1e-6)
-    only_cells = RetrievalPredictor(trained.checkpoint, replace(inference, similarity_temperature=1e9), gallery, "cpu")
+    only_cells = RetrievalPredictor(trained.checkpoint, replace(inference, similarity_temperature=1e9), searched, "cpu")
     assert only_cells(queries)["candidate_ids"] != only_image(queries)["candidate_ids"]
 
 
 def test_an_empty_gallery_is_one_clear_error(trained, gallery, inference):
     with pytest.raises(EmptyGalleryError, match="no reference image"):
-        RetrievalPredictor(trained.checkpoint, inference, gallery.slice(0, 0), "cpu")
+        RetrievalPredictor(trained.checkpoint, inference, Gallery.of(gallery.slice(0, 0)), "cpu")
 
 
 def repeated(gallery, count, **columns):
@@ -146,7 +150,7 @@ def two_blocks_and_a_bit(gallery):
 
 def test_a_gallery_scored_by_blocks_gives_the_scores_of_the_whole(trained, featured, inference, two_blocks_and_a_bit):
     queries, large = featured.slice(30, 3), two_blocks_and_a_bit
-    predictor = RetrievalPredictor(trained.checkpoint, inference, large, "cpu")
+    predictor = RetrievalPredictor(trained.checkpoint, inference, Gallery.of(large), "cpu")
     rows_NP = predictor.scorer.hierarchy.assign(large["lat_deg"].to_numpy(), large["lon_deg"].to_numpy())
     assert (rows_NP < 0).any()
     assert (rows_NP >= 0).all(axis=1).any()
@@ -154,7 +158,7 @@ def test_a_gallery_scored_by_blocks_gives_the_scores_of_the_whole(trained, featu
     cells_BN = combine(parts, torch.from_numpy(rows_NP).long(), inference.score)
     unit_BD, unit_ND = (
         vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        for vectors in (feature_matrix(queries), feature_matrix(large))
+        for vectors in (feature_matrix(queries), feature_matrix(large).astype(np.float16).astype(np.float32))
     )
     expected_BN = cells_BN.numpy() + unit_BD @ unit_ND.T / 0.07
     scores_BN = predictor.scores(queries).numpy()
@@ -181,7 +185,8 @@ def test_of_equal_references_the_earliest_wins_however_many_there_are(trained, f
     query = featured.slice(0, 1).set_column(
         featured.column_names.index("feature"), "feature", pa.array(asked.tolist(), pa.list_(pa.float32()))
     )
-    (found,) = RetrievalPredictor(trained.checkpoint, inference, large, "cpu")(query)["candidate_ids"].to_pylist()
+    predictor = RetrievalPredictor(trained.checkpoint, inference, Gallery.of(large), "cpu")
+    (found,) = predictor(query)["candidate_ids"].to_pylist()
     assert found == [f"reference-{row}" for row in range(BLOCK - 50, BLOCK - 45)]
 
 
@@ -191,7 +196,7 @@ def test_a_longer_list_for_one_query_leaves_the_others_alone(trained, featured, 
     for row in table[:-3]:
         row["sha256"] = featured["sha256"][35].as_py()
     changed = pa.Table.from_pylist(table, gallery.schema)
-    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=2), changed, "cpu")
+    predictor = RetrievalPredictor(trained.checkpoint, replace(inference, candidates=2), Gallery.of(changed), "cpu")
     queries = featured.slice(34, 4)
     answered = predictor(queries)["candidate_ids"].to_pylist()
     for query in range(4):

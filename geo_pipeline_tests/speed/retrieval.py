@@ -24,6 +24,7 @@ from torch.nn import functional
 from geo_pipeline.earth.partition import PartitionConfig, build_hierarchy
 from geo_pipeline.geosurge import checkpoint
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
+from geo_pipeline.geosurge.gallery import Gallery
 from geo_pipeline.geosurge.geography import GeographicEmbeddings
 from geo_pipeline.geosurge.retrieval import RetrievalPredictor
 from geo_pipeline.geosurge.vision import TowerArchitecture
@@ -110,7 +111,7 @@ def one(kind: str, references: int, queries: int, rounds: int, photographs: int 
         gallery = drawn("reference", slice(0, references), photographs)
         asked = drawn("query", slice(-queries, None), photographs)
         if kind == "ours":
-            predictor = RetrievalPredictor(written, INFERENCE, gallery, "cpu")
+            predictor = RetrievalPredictor(written, INFERENCE, Gallery.of(gallery), "cpu")
             answer = lambda: predictor(asked)["candidate_ids"].to_pylist()  # noqa: E731
         else:
             whole = WholeGallery(Path(written), gallery)

@@ -145,8 +145,9 @@ def draw_features(home: Home, line: Lineage) -> None:
         ids = home.read_table("images", key, ["image_id"])["image_id"]
         features = np.random.default_rng([2, number]).standard_normal((len(ids), config.embedding_dim), np.float32)
         features /= np.linalg.norm(features, axis=1, keepdims=True)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), config.embedding_dim)
-        rows = pa.table({"image_id": ids, "feature": column}).cast(load("features").arrow_schema)
+        halves = pa.array(features.astype(np.float16).ravel())
+        offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * config.embedding_dim)
+        rows = pa.table({"image_id": ids, "feature": pa.ListArray.from_arrays(offsets, halves)})
         home.write_table("features", key, rows, DRAWN)
 
 
