@@ -30,5 +30,9 @@ def accept_selection(profile: Profile, home: Home, selection: str, why: str) -> 
             yield f"{name}: {len(outcome.accepted[name]):,} of {len(lineage.assets[name].keys):,} accepted"
         for reason, keys in outcome.refused.get(name, {}).items():
             yield f"{name}: {len(keys):,} stay stale: {reason}"
-    if not outcome.accepted:
+        if name in outcome.missing:
+            keys = outcome.missing[name]
+            words = f"{keys[0]} first; " if lineage.assets[name].partitioned else ""
+            yield f"{name}: {len(keys):,} missing, so not accepted ({words}`geo-pipeline run` makes what is missing)"
+    if not outcome.accepted and not outcome.missing:
         yield "nothing to accept: nothing is stale by its code alone"

@@ -8,6 +8,8 @@ import contextlib
 import logging
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -125,7 +127,7 @@ class RayCompute:
             settings |= {} if self.config.gpus is None else {"num_gpus": self.config.gpus}
         import ray
 
-        with _importable_by_local_workers(), passing_on_stderr(GREETING):
+        with _importable_by_local_workers(), passing_on_stderr(GREETING), _our_signal_handlers():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
         logging.getLogger("ray.train").setLevel(logging.ERROR)
         self._started = True
@@ -135,6 +137,16 @@ def packages() -> list[str]:
     """The folders that a cluster's workers are sent, so that they run the driver's code: this package and contracts."""
     package = Path(geo_pipeline.__path__[0])
     return [str(package), str(package.parent / "data_contracts")]
+
+
+@contextlib.contextmanager
+def _our_signal_handlers() -> Iterator[None]:
+    """Keep the process's own handlers: Ray puts others in their place, which print a stack of C++ at SIGTERM."""
+    ours = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in ours:
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,10 @@ from pathlib import Path
 from geo_pipeline.home.processes import Process
 
 LOCK = ".lock"
+LONGEST_COMMAND = 100
+"""Characters of a command in a message; Dagster's own have hundreds."""
 _BUSY = (errno.EWOULDBLOCK, errno.EACCES)
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _HELD: dict[Path, int] = {}
 """The homes that this process holds, and how often."""
@@ -28,6 +31,10 @@ _HELD: dict[Path, int] = {}
 
 class HomeLockedError(RuntimeError):
     """Another process works in the home; the message names it."""
+
+
+class ReadOnlyHomeError(RuntimeError):
+    """The home cannot be written to."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def held(root: Path, say: Callable[[str], None], shared: bool = False) -> Iterat
     """Hold a home while something is written to it; a process that holds it already holds it once more.
 
     `root` is a folder that can be written to, or made. A dead holder is taken over, and `say` gets one line about it.
-    Raises HomeLockedError, which names the holder, when another process has it.
+    Raises HomeLockedError, which names the holder, when another process has it, and ReadOnlyHomeError.
     """
     root.mkdir(parents=True, exist_ok=True)
     root = root.resolve()
@@ -81,7 +88,15 @@ def _counted(root: Path) -> Iterator[None]:
 
 def _open(location: Path, shared: bool) -> tuple[int, bool]:
     """The lock file, and whether the file system locks it. Raises HomeLockedError when another process has it."""
-    descriptor = os.open(location, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(location, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        raise ReadOnlyHomeError(
+            f"found {location.parent} read-only ({error.strerror}), expected a home that can be written to; make it "
+            "writable, or copy it and run with --home COPY (status, locate and sql only read)"
+        ) from None
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
@@ -118,12 +133,16 @@ def _refusal(location: Path, holder: Holder | None) -> str:
 
 
 def _note(descriptor: int) -> str:
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300]
+    command = _shortened(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     since = datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps({"process": Process.this().to_json(), "command": command, "since": since})
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
     return text
+
+
+def _shortened(command: str) -> str:
+    return command if len(command) <= LONGEST_COMMAND else f"{command[: LONGEST_COMMAND - 4]} ..."
 
 
 def _read(descriptor: int) -> str:

@@ -20,10 +20,11 @@ from geo_pipeline.orchestration.versions import digest
 
 @dataclass
 class Outcome:
-    """What accepting did: keys by asset that count as fresh now, and keys by asset and reason that do not."""
+    """What accepting did: keys by asset that count as fresh now, by reason those that do not, and those not there."""
 
     accepted: dict[str, list[str]] = field(default_factory=dict)
     refused: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
 
 
 def accept(lineage: Lineage, names: Sequence[str], home: Home, instance: dg.DagsterInstance, why: str) -> Outcome:
@@ -40,6 +41,8 @@ def accept(lineage: Lineage, names: Sequence[str], home: Home, instance: dg.Dags
         if asset.declared.observed:
             continue
         accepted, refused = accept_keys(freshness, asset, asset.keys, why, instance)
+        missing = [key for key in asset.everyday if freshness.own_state(asset, key) == "missing"]
+        outcome.missing |= {name: missing} if 0 < len(missing) < len(asset.everyday) else {}
         outcome.accepted |= {name: accepted} if accepted else {}
         outcome.refused |= {name: refused} if refused else {}
         if accepted:

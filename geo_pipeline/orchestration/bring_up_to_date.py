@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.definitions.asset_selection import DagsterInvalidAssetSelectionError
 
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.lock import held
@@ -155,7 +154,7 @@ def selected(definitions: dg.Definitions, lineage: Lineage, selection: str | Non
         chosen = dg.AssetSelection.from_string(words).resolve(definitions.resolve_asset_graph())
     except dg.DagsterInvalidSubsetError:
         chosen = set()
-    except DagsterInvalidAssetSelectionError as error:
+    except dg.DagsterError as error:
         raise ValueError(
             f"found the selection {selection!r}, which Dagster cannot read ({error}); expected such as 'geocells', "
             "'geocells+', '+benchmark_report' or 'a or b'"

@@ -26,7 +26,7 @@ def code_location(lineage: Lineage, home: Home, compute: Compute, progress: Prog
 
 def _code_location(lineage: Lineage, home: Home, compute: Compute, progress: Progress) -> dg.Definitions:
     whole = _assets(lineage, home, compute, progress)
-    jobs = build_jobs(lineage, partial(_assets, lineage))
+    jobs = build_jobs(lineage, whole, partial(_assets, lineage))
     weekly = [weekly_rebenchmark(lineage)] if any(each.declared.weekly for each in lineage.assets.values()) else []
     return dg.Definitions.merge(whole, dg.Definitions(jobs=jobs, sensors=weekly))
 

@@ -10,7 +10,7 @@ from geo_pipeline.home.home import Home
 from geo_pipeline.orchestration import dagster_record
 
 DAGSTER_FOLDER = "dagster"
-DAGSTER_YAML = """\
+EARLIER_YAML = """\
 telemetry:
   enabled: false
 nux:
@@ -19,6 +19,23 @@ concurrency:
   pools:
     default_limit: 1
 """
+"""What stands in homes of earlier versions; a text that somebody has changed is left alone."""
+DAGSTER_YAML = f"""\
+{EARLIER_YAML}run_monitoring:
+  enabled: true
+  poll_interval_seconds: 10
+  free_slots_after_run_end_seconds: 5
+"""
+"""The daemon gives the slot of a killed run's pool back: without it the next run from the UI waits for ever."""
+NO_COMPUTE_LOGS = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+        "config": {},
+    }
+}
+"""For a run from a shell, whose output is where it was started: Dagster would send it through processes of its own,
+which hold up its lines and print tracebacks at Ctrl-C."""
 
 
 def local_instance(
@@ -36,7 +53,7 @@ def local_instance(
         folder = prepare_dagster_home(home)
         dagster_record.mend(folder, DAGSTER_YAML, note)
         environment["DAGSTER_HOME"] = str(folder)
-    return dg.DagsterInstance.get()
+    return dg.DagsterInstance.local_temp(environment["DAGSTER_HOME"], overrides=NO_COMPUTE_LOGS)  # of a lasting folder
 
 
 def prepare_dagster_home(home: Home) -> Path:
@@ -44,7 +61,7 @@ def prepare_dagster_home(home: Home) -> Path:
     folder = home.root / DAGSTER_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "dagster.yaml"
-    if not configuration.is_file():
+    if not configuration.is_file() or configuration.read_text(errors="replace") == EARLIER_YAML:
         configuration.write_text(DAGSTER_YAML)
     return folder
 

@@ -30,8 +30,9 @@ def close_dead_runs(instance: dg.DagsterInstance, say: Callable[[str], None]) ->
         instance.report_run_failed(run, "The process of this run was killed; what it finished is kept.")
     slots = _free_slots(instance)
     if dead or slots:
-        runs = f"{len(dead)} unfinished run{'s' if len(dead) != 1 else ''}"
-        say(f"closed {runs} of killed processes in Dagster's record, {slots} of them with a slot of a pool")
+        parts = [f"closed {len(dead)} unfinished run{'s' if len(dead) != 1 else ''}"] if dead else []
+        parts += [f"gave back {slots} slot{'s' if slots != 1 else ''} of a pool"] if slots else []
+        say(f"{' and '.join(parts)} of killed processes in Dagster's record")
 
 
 def waits_for(instance: dg.DagsterInstance, pool: str) -> str | None:

@@ -47,10 +47,21 @@ JOBS = (
 )
 
 
-def build_jobs(lineage: Lineage, definitions: Callable[..., dg.Definitions]) -> list[dg.JobDefinition]:
-    """The jobs of a code location; `definitions` makes its assets anew with the resources of a job."""
-    found = [each for each in JOBS if each.name != "compare" or "comparison_report" in lineage.assets]
-    return [_job(each, lineage, definitions) for each in found]
+def build_jobs(
+    lineage: Lineage, whole: dg.Definitions, definitions: Callable[..., dg.Definitions]
+) -> list[dg.JobDefinition]:
+    """The jobs of a code location over `whole`, but for those that select nothing of it; `definitions` makes its assets
+    anew with the resources of a job.
+    """
+    found = [(each, names) for each in JOBS if (names := _names(each, whole, lineage))]
+    return [_job(each, names, lineage, definitions) for each, names in found]
+
+
+def _names(declared: JobDeclaration, whole: dg.Definitions, lineage: Lineage) -> list[str]:
+    try:
+        return list(chosen(declared, whole, lineage).assets)
+    except ValueError:  # no asset of the selection's name
+        return []
 
 
 def chosen(declared: JobDeclaration, definitions: dg.Definitions, lineage: Lineage) -> Wanted:
@@ -61,7 +72,9 @@ def chosen(declared: JobDeclaration, definitions: dg.Definitions, lineage: Linea
     return Wanted({name: keys for name, keys in assets.items() if keys})
 
 
-def _job(declared: JobDeclaration, lineage: Lineage, definitions: Callable[..., dg.Definitions]) -> dg.JobDefinition:
+def _job(
+    declared: JobDeclaration, names: list[str], lineage: Lineage, definitions: Callable[..., dg.Definitions]
+) -> dg.JobDefinition:
     @dg.op(
         name=f"{declared.name}_assets",
         description=declared.description,
@@ -87,8 +100,8 @@ def _job(declared: JobDeclaration, lineage: Lineage, definitions: Callable[..., 
 
     @dg.job(
         name=declared.name,
-        description=f"{declared.description} Assets: {declared.selection}",
-        metadata={"assets": dg.MetadataValue.text(declared.selection)},
+        description=f"{declared.description} Assets: {', '.join(f'`{name}`' for name in names)}",
+        metadata={"selection": dg.MetadataValue.text(declared.selection)},
     )
     def job() -> None:
         bring_up()

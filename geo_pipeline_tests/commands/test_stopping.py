@@ -1,6 +1,8 @@
 """What a signal does to work that ends by itself, that is deaf, and that raises something else; in real processes."""
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -114,3 +116,45 @@ def test_a_library_that_logs_the_interrupt_as_an_error_of_its_own_is_not_heard()
     done = subprocess.run([sys.executable, "-c", CLOSES], capture_output=True, text=True, timeout=60)
     assert done.stderr.strip().splitlines()[-1].startswith("geo_pipeline.commands.stopping.StoppedError")
     assert "terminating connection" not in done.stderr
+
+
+def test_ctrl_c_at_a_terminal_ends_a_run_with_one_line(tmp_path):
+    """A terminal sends it to every process of the group, Dagster's and ours; and until then the progress moves."""
+    run = [
+        sys.executable,
+        "-m",
+        "geo_pipeline.cli",
+        "run",
+        "--in-process",
+        "--select",
+        "+images",
+        "--home",
+        str(tmp_path),
+    ]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(run[0], run, os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100"})
+    seen = until(terminal, b"catalogue  .*rows")
+    drawn = until(terminal, rb"images.*?(\x1b\[.*?){20}")
+    os.write(terminal, b"\x03")
+    said = until(terminal, None)
+    _, status = os.waitpid(child, 0)
+    assert (os.waitstatus_to_exitcode(status), said.decode().count(STOPPED)) == (130, 1)
+    assert b"Traceback" not in seen + drawn + said
+    assert b"KeyboardInterrupt" not in said
+
+
+def until(terminal, pattern):
+    """What comes until a pattern has come, or all of it. Fails after a minute."""
+    came, end = b"", time.monotonic() + 60
+    while pattern is None or not re.search(pattern, came, re.DOTALL):
+        assert time.monotonic() < end, came
+        try:
+            more = os.read(terminal, 65_536)
+        except OSError:  # what Linux says at the end of a terminal
+            more = b""
+        if not more:
+            assert pattern is None, came
+            break
+        came += more
+    return came

@@ -1,13 +1,15 @@
 """One run at a time in a home, with processes that really hold it, end, and are killed."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from geo_pipeline.home.lock import LOCK, HomeLockedError, held
+from geo_pipeline.home.lock import LOCK, HomeLockedError, ReadOnlyHomeError, held
 from geo_pipeline.home.processes import Process
 
 HOLDS = """
@@ -43,6 +45,15 @@ def test_a_second_run_is_told_who_holds_the_home(tmp_path, holder):
     words = rf"in use by .*\(process {child.pid} on .*since 20.*kill {child.pid}"
     with pytest.raises(HomeLockedError, match=words), held(tmp_path, print):
         pass
+
+
+def test_a_home_that_cannot_be_written_to_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / LOCK))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ReadOnlyHomeError, match=r"read-only .*expected a home that can be written to; .*--home COPY"):
+        held(tmp_path, print).__enter__()
 
 
 def test_a_home_whose_holder_was_killed_is_taken_over_with_one_line(tmp_path, holder):

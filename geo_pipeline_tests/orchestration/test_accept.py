@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from geo_pipeline.commands.status import asset_states
+from geo_pipeline.home.artifact import table
 from geo_pipeline.orchestration.accept import accept
 from geo_pipeline.orchestration.acceptance import ACCEPTED, accepted_of
 from geo_pipeline.orchestration.freshness import Freshness, label
@@ -95,6 +96,14 @@ def test_nothing_is_accepted_where_nothing_is_stale_by_its_code(small):
     small.bring_up()
     assert accepted(small, *build(small.world).assets) == ({}, {})
     assert not (small.home.root / ACCEPTED).exists()
+
+
+def test_shards_that_are_missing_beside_others_are_named(small):
+    small.bring_up()
+    small.home.location(table("training_curves", SHARDS[1])).unlink()
+    lineage = build(small.world)
+    outcome = accept(lineage, list(lineage.assets), small.home, small.instance, "nothing changed")
+    assert outcome.missing == {"doubles": [SHARDS[1]]}
 
 
 def test_a_reason_is_needed_and_a_damaged_record_is_one_clear_error(small):

@@ -1,14 +1,19 @@
 """Dagster's folder, damaged file by file: inside a home it begins anew, elsewhere the fault is named."""
 
 import contextlib
+import logging
 import os
 import sqlite3
+import time
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+import yaml
+from dagster._daemon.monitoring.concurrency import execute_concurrency_slots_iteration
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration.dagster_home import DAGSTER_YAML, local_instance
+from geo_pipeline.orchestration.dagster_home import DAGSTER_YAML, EARLIER_YAML, local_instance, prepare_dagster_home
 from geo_pipeline.orchestration.dagster_record import DagsterRecordError, check_given, mend, unreadable
 
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
@@ -83,3 +88,30 @@ def test_a_full_disk_is_no_damage_of_the_record(tmp_path, folder):
     finally:
         setrlimit(RLIMIT_FSIZE, limits)
     assert not list(folder.rglob("*.damaged-*"))
+
+
+def test_homes_of_earlier_versions_get_the_configuration_that_frees_slots_and_others_keep_theirs(tmp_path):
+    folder = prepare_dagster_home(Home(tmp_path / "new"))
+    configuration = folder / "dagster.yaml"
+    assert yaml.safe_load(configuration.read_text())["run_monitoring"]["free_slots_after_run_end_seconds"] == 5
+    configuration.write_text(EARLIER_YAML)
+    prepare_dagster_home(Home(tmp_path / "new"))
+    assert configuration.read_text() == DAGSTER_YAML
+    configuration.write_text(EARLIER_YAML + "# ours\n")
+    prepare_dagster_home(Home(tmp_path / "new"))
+    assert configuration.read_text() == EARLIER_YAML + "# ours\n"
+
+
+def test_the_daemon_gives_back_the_slot_of_a_run_that_was_killed(tmp_path):
+    """As it does where the UI runs: the run is marked as failed there, and its slot would be kept for ever."""
+    with local_instance(Home(tmp_path), {}) as instance:
+        storage, run = instance.event_log_storage, instance.create_run_for_job(dg.GraphDefinition("g").to_job())
+        storage.set_concurrency_slots("gpu", 1)
+        storage.claim_concurrency_slot("gpu", run.run_id, "step")
+        instance.report_run_failed(run, "killed")
+        end = time.monotonic() + 30
+        context = SimpleNamespace(instance=instance)
+        while storage.get_concurrency_info("gpu").active_slot_count and time.monotonic() < end:
+            list(execute_concurrency_slots_iteration(context, logging.getLogger("daemon")))
+            time.sleep(0.5)
+        assert storage.get_concurrency_info("gpu").active_slot_count == 0

@@ -56,7 +56,7 @@ def test_the_slot_of_a_killed_run_is_given_back_and_its_run_closed(instance, chi
     child.send_signal(signal.SIGKILL)
     child.wait()
     close_dead_runs(instance, lines.append)
-    assert lines == ["closed 1 unfinished run of killed processes in Dagster's record, 1 of them with a slot of a pool"]
+    assert lines == ["closed 1 unfinished run and gave back 1 slot of a pool of killed processes in Dagster's record"]
     assert waits_for(instance, "gpu") is None
     assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
     close_dead_runs(instance, lines.append)
