@@ -7,6 +7,7 @@ knows that it is lost. Keys go out and numbers come back: rows are read and writ
 `geo_pipeline_tests.speed.ray_shards` compares this with Ray tasks and with Ray Data.
 """
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ TRIES = 3
 """How often a shard may end the process that works on it, before it is held to be the cause."""
 BEAT = "beat"
 BEAT_S = 5.0
+WAIT_S = 0.25
 
 
 class ShardActor:
@@ -94,13 +96,21 @@ class ShardActors:
     def _finished(self, references: list[Any]) -> list[Any]:
         """At least one reference that has come to its end. Raises ComputeError when nothing moves for `stall_s`."""
         while True:
-            done: list[Any] = self._ray.wait(references, num_returns=1, timeout=self._stall_s)[0]
-            if done:
+            if done := self._waited(references):
                 return done
             progress = self._beats()
             if progress == self._progress or not any(progress):
                 raise self._stalled(progress)
             self._progress = progress
+
+    def _waited(self, references: list[Any]) -> list[Any]:
+        """What has come to its end within `stall_s`; a signal is heard meanwhile, to which Ray's own wait is deaf."""
+        end = time.monotonic() + self._stall_s
+        while (left := end - time.monotonic()) > 0:
+            done: list[Any] = self._ray.wait(references, num_returns=1, timeout=min(left, WAIT_S))[0]
+            if done:
+                return done
+        return []
 
     def _beats(self) -> list[int | None]:
         """Batches done by each actor; None of one that does not answer."""

@@ -1,5 +1,6 @@
 import os
 import pickle
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -308,3 +309,15 @@ def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_th
         torch.testing.assert_close(found[tensor], expected[tensor], rtol=1e-4, atol=1e-6)
     for column in ("step", "loss", "learning_rate"):
         np.testing.assert_allclose(killed.curves[column].to_numpy(), undisturbed.curves[column].to_numpy(), rtol=1e-5)
+
+
+def test_an_interrupt_is_heard_while_a_long_shard_is_at_work(on_ray):
+    """Ray's own wait, of two minutes here, is deaf to signals."""
+    began, pressed = time.monotonic(), threading.Timer(5.0, os.kill, (os.getpid(), signal.SIGINT))
+    pressed.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(on_ray.map_shards(Plain(time.sleep), [60]))
+    finally:
+        pressed.cancel()
+    assert time.monotonic() - began < 15
