@@ -26,6 +26,7 @@ from geo_pipeline.commands.options import (
     SeedOption,
     SetOption,
     ShardsOption,
+    VersionOption,
     WorkersOption,
 )
 from geo_pipeline.commands.plain_errors import plain_errors
@@ -33,12 +34,20 @@ from geo_pipeline.commands.stopping import StopsAtSignals
 
 app = typer.Typer(
     name="geo-pipeline",
-    help="From photographs to coordinates to a benchmark report.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
 sample_app = typer.Typer(help="The embedded sample world: its networks and its fairness.", no_args_is_help=True)
 app.add_typer(sample_app, name="sample")
+
+
+@app.callback()
+def options(
+    version: VersionOption = False,
+) -> None:
+    """From photographs to coordinates to a benchmark report."""
 
 
 @app.command()

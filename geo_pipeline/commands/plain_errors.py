@@ -29,6 +29,16 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("\nstopped", err=True)
         raise typer.Exit(130) from None
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing == "geo_pipeline" or os.environ.get("GEO_PIPELINE_TRACEBACK"):
+            raise
+        typer.echo(
+            f"geo-pipeline: found no {missing}, expected it for this command, as not for `score` and `partition`; "
+            "run: pip install 'geolocalization-pipeline[run]'",
+            err=True,
+        )
+        raise typer.Exit(1) from error
     except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise

@@ -74,9 +74,12 @@ def query(home: Home, sql: str) -> pa.Table:
                     f"found no question in {sql!r}; expected a SELECT, such as 'select count(*) from images' "
                     f"over these views: {', '.join(views)}"
                 )
-            answer = connection.execute(sql).to_arrow_table()
+            rows = connection.sql(sql)
+            answer = None if rows is None else rows.to_arrow_table()
         except duckdb.Error as error:
             raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(views)}") from error
+    if answer is None:
+        raise QuestionError(f"found no rows in {sql!r}; expected a SELECT over these views: {', '.join(views)}")
     return answer.rename_columns(_told_apart(answer.column_names))
 
 
