@@ -3,7 +3,9 @@
 Each command imports what it needs when it runs, so that help and mistakes are answered at once.
 """
 
+import io
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -365,7 +367,10 @@ def measure(
 
 
 def main() -> None:
-    """Entry point of the console command."""
+    """Entry point of the console command: what a terminal has no character for is shown as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

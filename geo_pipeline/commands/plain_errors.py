@@ -49,6 +49,8 @@ def plain_errors() -> Iterator[None]:
 def _words_of(error: Exception) -> str:
     """What a message says; of a database's error the first line, without its statement."""
     words = str(error) or type(error).__name__
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":
+        return f"found {error.object!r}, a name that is not UTF-8; expected files and folders that are; rename it"
     if isinstance(error, (ValueError, RuntimeError, OSError)):
         return words
     return (

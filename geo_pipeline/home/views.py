@@ -64,6 +64,8 @@ def query(home: Home, sql: str) -> pa.Table:
             f"found {database} damaged ({_first_line(error)}), expected the views over the tables; `geo-pipeline run` "
             "makes it anew"
         ) from error
+    if any("\ud800" <= letter <= "\udfff" for letter in sql):
+        raise QuestionError(f"found {sql!r}, which is not UTF-8; expected a SELECT over the home's tables")
     _verify(home, sql)
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET python_enable_replacements = false")
