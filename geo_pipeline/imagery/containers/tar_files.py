@@ -1,11 +1,12 @@
 """Reads tar files of photographs: MP16-Pro's archive, and WebDataset shards with what stands beside each photograph.
 
-Members that end as photographs do are photographs; hidden ones (macOS leaves `._name.jpg` behind) and all others are
-passed over, but for the sidecars of WebDataset. The walk over the members belongs to `tar_members`, what belongs
-together in a WebDataset to `webdataset_samples`, other containers to `msgpack_files` and `parquet_files`, the source
-over all of them to `containers.source`.
+Members that end as photographs do are photographs, and those without any ending whose first bytes are a photograph's;
+hidden ones (macOS leaves `._name.jpg` behind) and all others are passed over, but for the sidecars of WebDataset. The
+walk over the members belongs to `tar_members`, what belongs together in a WebDataset to `webdataset_samples`, other
+containers to `msgpack_files` and `parquet_files`, the source over all of them to `containers.source`.
 """
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -15,7 +16,9 @@ from geo_pipeline.imagery.containers.tar_members import Member, is_hidden, membe
 from geo_pipeline.imagery.containers.webdataset_samples import Sample, is_photograph, key_of, sidecar_of
 from geo_pipeline.imagery.exif import ExifPosition, position_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind
+from geo_pipeline.imagery.odd_endings import LOOKED_AT, begins_as_photograph, is_unended, odd_stem
 from geo_pipeline.imagery.source import SourceError
+from geo_pipeline.imagery.stores.store import PROBLEMS
 
 LARGEST_PHOTOGRAPH = 256 << 20
 _MOST_LACKING = 65_536
@@ -47,8 +50,10 @@ class TarReader:
     def entries(self, file: BinaryIO, name: str) -> Iterator[Entry]:
         """An entry per photograph, and one per member that is none and should not be there; see `tar_members`.
 
-        Further problems: `zero_bytes`, `too_large`, `second_image`; `sidecars_apart`, once, where photographs without a
-        position have sidecars elsewhere in the archive. Raises `SourceError` for a compressed archive.
+        Further problems: `zero_bytes`, `too_large`, `second_image`; `unknown_ending` for what begins as a photograph
+        and has another ending, where none of the same stem came before (not with `sidecars`); `sidecars_apart`, once,
+        where photographs without a position have sidecars elsewhere in the archive. Raises `SourceError` for a
+        compressed archive.
         """
         refuse_compressed(file, name)
         if file.seek(0, 2) == 0:
@@ -62,7 +67,7 @@ class TarReader:
         yield from apart.told()
 
     def _members(self, file: BinaryIO, name: str, apart: "_Apart") -> Iterator[Entry]:
-        sample = Sample("")
+        sample, stems = Sample(""), set[str]()
         for member in members(file):
             key, ending = key_of(member.name)
             if self.sidecars and not sample.takes(key, ending):
@@ -74,14 +79,19 @@ class TarReader:
                 yield Entry(shown, member.offset, member.length, None, None, member.problem, member.detail)
             elif is_hidden(member.name):
                 continue
-            elif is_photograph(member.name):
+            elif is_photograph(member.name) or (is_unended(member.name) and _begins_as_photograph(file, member)):
                 entry = self._photograph(file, member)
+                if len(stems) < _MOST_LACKING:
+                    stems.add(posixpath.splitext(member.name)[0])
                 if self.sidecars:
                     sample.add(entry, ending)
                 else:
                     yield entry
             elif self.sidecars:
                 sample.read(file, member, ending)
+            elif (stem := odd_stem(member.name)) and stem not in stems and _begins_as_photograph(file, member):
+                where = (member.name, member.offset, member.length)
+                yield Entry(*where, None, None, "unknown_ending", PROBLEMS["unknown_ending"])
         yield from self._finished(sample, apart)
 
     def _finished(self, sample: Sample, apart: "_Apart") -> Iterator[Entry]:
@@ -112,6 +122,11 @@ class TarReader:
         problem = found.problem if detail and not self.sidecars else None
         entry = Entry(name, offset, length, digest_of(data), first_bytes_kind(data), problem, detail)
         return entry._replace(lat_deg=found.lat_deg, lon_deg=found.lon_deg)
+
+
+def _begins_as_photograph(file: BinaryIO, member: Member) -> bool:
+    file.seek(member.offset)
+    return begins_as_photograph(file.read(min(member.length, LOOKED_AT)))
 
 
 @dataclass
