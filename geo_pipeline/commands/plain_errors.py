@@ -42,7 +42,9 @@ def plain_errors() -> Iterator[None]:
     except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
-        typer.echo(f"geo-pipeline: {_words_of(error)}", err=True)
+        from geo_pipeline.commands.printing import shown
+
+        typer.echo(f"geo-pipeline: {shown(_words_of(error))}", err=True)
         raise typer.Exit(1) from error
 
 

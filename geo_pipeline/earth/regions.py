@@ -198,7 +198,7 @@ def _ring(path: Path, positions: Any) -> np.ndarray:
     try:
         pairs = [position[:2] for position in positions]
         if any(type(number) not in (int, float) for pair in pairs for number in pair):
-            raise TypeError("a text or a truth value is no number")
+            raise TypeError("found a text or a truth value, expected a number")
         lon_lat = np.array(pairs, np.float64)
         good = lon_lat.shape[0] >= 4 and bool((np.abs(lon_lat) <= (180.0, 90.0)).all())
         good = good and bool((lon_lat[0] == lon_lat[-1]).all())

@@ -101,3 +101,27 @@ def test_a_terminal_that_lacks_a_character_is_shown_its_number(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "\\xfc\\u2603" in done.stdout
+
+
+def test_days_beyond_pythons_calendar_and_fields_without_names_end_in_words(sql):
+    done = sql("select 'infinity'::date as d, date '9999-12-31' + interval 300000 day as e, 1 as n")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(sql("select date '9999-12-31' + interval 300000 day as e, 1 as n", "--json").stdout)
+    assert row["n"] == 1
+    assert row["e"].startswith("10821-")
+    done = sql("select row(1, 2) as r")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.output
+    assert "the column r" in done.stderr
+
+
+@pytest.mark.parametrize("letters", ["27", "155", "7", "13", "8"])
+def test_no_cell_commands_the_terminal(sql, letters):
+    for question in (f"select chr({letters}) || '[31mred' as a", f'select 1 as "{chr(int(letters))}[31mred"'):
+        done = sql(question)
+        assert done.exit_code == 0, done.output
+        assert chr(int(letters)) not in done.stdout
+        assert f"\\x{int(letters):02x}[31mred" in done.stdout
+
+
+def test_no_message_commands_the_terminal(sql):
+    assert "\x1b" not in sql("select '\x1b[31m' as a from nowhere").stderr

@@ -22,6 +22,7 @@ from geo_pipeline.imagery.stores.store import PROBLEMS
 
 LARGEST_PHOTOGRAPH = 256 << 20
 _MOST_LACKING = 65_536
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 _COMPRESSED = (
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"BZh", "bzip2", "bunzip2"),
@@ -137,6 +138,7 @@ class _Apart:
     sidecars: dict[str, Member] = field(default_factory=dict)
     first: Member | None = None
     count: int = 0
+    table: Member | None = None
 
     def see(self, entry: Entry) -> None:
         """A photograph, after what stands beside it was read."""
@@ -148,6 +150,8 @@ class _Apart:
 
     def look(self, member: Member, key: str, ending: str) -> None:
         """Any member."""
+        if self.table is None and member.problem is None and member.name.lower().endswith(_TABLES):
+            self.table = member
         if is_photograph(member.name) or sidecar_of(ending) is None:
             return
         if key in self.lacking:
@@ -160,14 +164,29 @@ class _Apart:
         self.count += member is not None
 
     def told(self) -> Iterator[Entry]:
-        """One entry that says so, where there are any."""
+        """One entry that says so, where there are any; else of those in other folders, else of a table."""
+        named = {posixpath.basename(key) for key in self.lacking}
+        elsewhere = [each for key, each in self.sidecars.items() if posixpath.basename(key) in named]
         if self.first is not None:
+            first, how = self.first, f"{self.count} members such as {self.first.name} are"
+            mend = "pack the archive anew with `tar --sort=name` and give --format webdataset"
+        elif elsewhere:
+            first, how = elsewhere[0], f"{len(elsewhere)} members such as {elsewhere[0].name} in other folders are"
+            mend = "put them into the folders of the photographs and pack the archive so"
+        elif self.table is not None and self.lacking:
             words = (
-                f"{self.count} members such as {self.first.name} are named as photographs of this archive that have no "
-                "position, and were not read beside them. If they hold positions, pack the archive anew with "
-                "`tar --sort=name` and give --format webdataset."
+                f"The archive has {self.table.name}, which was not read. If it holds positions, take it out and give "
             )
-            yield Entry(self.first.name, self.first.offset, self.first.length, None, None, "sidecars_apart", words)
+            yield _entry_of(self.table, f"{words}--metadata.")
+            return
+        else:
+            return
+        words = "named as photographs of this archive that have no position, and were not read beside them"
+        yield _entry_of(first, f"{how} {words}. If they hold positions, {mend}.")
+
+
+def _entry_of(member: Member, words: str) -> Entry:
+    return Entry(member.name, member.offset, member.length, None, None, "sidecars_apart", words)
 
 
 def refuse_compressed(file: BinaryIO, name: str) -> None:
