@@ -43,7 +43,8 @@ test: $(STAMP) ## format, lint, types, import direction, tests
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup -q
 
-campaigns: $(STAMP) ## kills, damages and doubles homes, and loses one of two nodes (short; some minutes)
+campaigns: $(STAMP) ## the lowest versions; kills, damages and doubles homes; loses one of two nodes (short; some minutes)
+	$(BIN)/python -m geo_pipeline_tests.campaigns.floors
 	$(BIN)/python -m geo_pipeline_tests.faults.campaign --short
 	$(BIN)/python -m geo_pipeline_tests.campaigns.two_nodes --short
 

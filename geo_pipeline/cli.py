@@ -3,7 +3,9 @@
 Each command imports what it needs when it runs, so that help and mistakes are answered at once.
 """
 
+import io
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +28,7 @@ from geo_pipeline.commands.options import (
     SeedOption,
     SetOption,
     ShardsOption,
+    VersionOption,
     WorkersOption,
 )
 from geo_pipeline.commands.plain_errors import plain_errors
@@ -33,12 +36,20 @@ from geo_pipeline.commands.stopping import StopsAtSignals
 
 app = typer.Typer(
     name="geo-pipeline",
-    help="From photographs to coordinates to a benchmark report.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
 sample_app = typer.Typer(help="The embedded sample world: its networks and its fairness.", no_args_is_help=True)
 app.add_typer(sample_app, name="sample")
+
+
+@app.callback()
+def options(
+    version: VersionOption = False,
+) -> None:
+    """From photographs to coordinates to a benchmark report."""
 
 
 @app.command()
@@ -191,12 +202,12 @@ def locate(
     """
     with plain_errors():
         from geo_pipeline.commands.locate import locate_images, location_text
-        from geo_pipeline.commands.printing import json_text
+        from geo_pipeline.commands.printing import json_text, shown
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
         found = locate_images(remembered_profile(home), Home(home), images)
-        typer.echo(json_text(found) if as_json else "\n\n".join(location_text(each) for each in found))
+        typer.echo(json_text(found) if as_json else "\n\n".join(shown(location_text(each)) for each in found))
         refused = sum("refused" in each for each in found)
         if refused:
             typer.echo(
@@ -230,11 +241,11 @@ def score(
 ) -> None:
     """Score a predictions file against the truth: accuracy within 1, 25, 200, 750 and 2500 km."""
     with plain_errors():
-        from geo_pipeline.commands.printing import json_text
+        from geo_pipeline.commands.printing import json_text, shown
         from geo_pipeline.commands.score import score_text, scored
 
         found = scored(predictions, truth, distance, columns, truth_columns, region)
-        typer.echo(json_text(found.to_json()) if as_json else score_text(found))
+        typer.echo(json_text(found.to_json()) if as_json else shown(score_text(found)))
 
 
 @app.command()
@@ -289,18 +300,19 @@ def sql(
     with plain_errors():
         from geo_pipeline.commands.printing import console, json_text
         from geo_pipeline.home.home import Home
-        from geo_pipeline.home.views import query
+        from geo_pipeline.home.views import query, values_of
 
         rows = query(Home(home), question)
+        columns = values_of(rows)
         if as_json:
-            typer.echo(json_text(rows.to_pylist()))
+            typer.echo(json_text([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]))
             return
         from rich.table import Column, Table
 
-        shown = Table(*(Column(name, overflow="fold") for name in rows.column_names))
-        for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-            shown.add_row(*map(str, values))
-        console().print(shown)
+        table = Table(*(Column(name, overflow="fold") for name in columns))
+        for row in zip(*columns.values(), strict=True):
+            table.add_row(*map(str, row))
+        console().print(table)
 
 
 @app.command()
@@ -356,7 +368,10 @@ def measure(
 
 
 def main() -> None:
-    """Entry point of the console command."""
+    """Entry point of the console command: what a terminal has no character for is shown as its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from geo_pipeline.profiles.named import VARIABLES
 
+settings.register_profile("unhurried", deadline=None)  # numba compiles at its first use on a machine
+settings.load_profile("unhurried")
 SHARED = Path(__file__).parents[2] / "shared"
 
 

@@ -1,10 +1,13 @@
 """The command line without a lineage run: scoring, SQL, help and mistakes. The run itself is in test_lineage."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
+import geo_pipeline
 from geo_pipeline.cli import app
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
@@ -242,3 +245,20 @@ def test_the_published_row_of_isns_on_im2gps(run, shared_dir):
     done = run("score", folder / "predictions_isns.csv", "--truth", folder / "ground_truth.csv", "--json")
     accuracy = json.loads(done.stdout)["accuracy"].values()
     assert [round(100 * value, 1) for value in accuracy] == [16.9, 43.0, 51.9, 66.7, 80.2]
+
+
+def test_the_version_is_that_of_the_package(run):
+    assert run("--version").stdout.split() == ["geo-pipeline", geo_pipeline.__version__]
+    assert run("-h").stdout == run("--help").stdout
+
+
+@pytest.mark.parametrize(("absent", "words"), [("dagster", ("run",)), ("scipy", ("locate", "a.jpg"))])
+def test_a_command_without_its_extra_says_in_one_line_what_to_install(absent, words, tmp_path):
+    code = f"import sys; sys.modules[{absent!r}] = None; from geo_pipeline.cli import app; app({words!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"geo-pipeline: found no {absent}, expected it for this command, as not for `score` and `partition`; run: "
+        "pip install 'geolocalization-pipeline[run]'"
+    ]
+    assert list(tmp_path.iterdir()) == []

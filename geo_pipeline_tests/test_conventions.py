@@ -2,9 +2,12 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
@@ -151,7 +154,7 @@ def test_constraints_pin_every_dependency():
         *project["dependencies"],
         *(floor for extra in project["optional-dependencies"].values() for floor in extra),
     ]
-    wanted = {re.split(r"[\[<>=]", floor)[0].lower().replace("_", "-") for floor in floors} - {project["name"]}
+    wanted = _names(floors) - {project["name"]}
     assert {"numpy", "torch", "dagster", "pytest"} <= wanted
     assert wanted - pinned == set()
 
@@ -166,10 +169,47 @@ def _pins() -> list[str]:
 def test_every_dependency_has_its_reason():
     project = (ROOT / "pyproject.toml").read_text()
     block = re.findall(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
-    block += re.findall(r"^(?:cloud|dev) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    block += re.findall(r"^(?:run|cloud|dev) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
     lines = [line for part in block for line in part.splitlines()]
     assert len(lines) > 20
     assert [line for line in lines if not re.search(r'",\s+# \w', line)] == []
+
+
+def test_every_import_is_a_declared_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    library = _names([*project["dependencies"], *extras["run"]])
+    declared = {"geo_pipeline": library, "geo_pipeline_tests": library | _names(extras["dev"])}
+    own = {*sys.stdlib_module_names, *declared, "_typeshed", ""}  # _typeshed is the type checker's
+    imported = {
+        place: set().union(*map(_imported, files)) - own
+        for place, files in (("geo_pipeline", LIBRARY), ("geo_pipeline_tests", TESTS))
+    }
+    providers = packages_distributions()
+    undeclared = [
+        f"{place}: {name}"
+        for place, names in imported.items()
+        for name in sorted(names)
+        if not _names(providers.get(name, ())) & declared[place]
+    ]
+    assert {"numpy", "torch", "dagster", "sqlalchemy"} <= imported["geo_pipeline"]
+    assert undeclared == []
+
+
+def _names(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"[\[<>=]", each)[0].lower().replace("_", "-") for each in requirements}
+
+
+def test_users_are_told_to_install_this_project_and_no_other():
+    """`geo-pipeline` is another project's name on the package index."""
+    name = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    told = {
+        (_short(path), what)
+        for path in texts()
+        for what in re.findall(r"pip install\s+(?:-\S+\s+)*['\"]?([\w./-]+)(?=\[)", path.read_text(errors="replace"))
+    }
+    assert {what for _, what in told} <= {name, ".", "ray"}
+    assert {path for path, what in told if what == name} >= {"docs/data.md", "geo_pipeline/commands/plain_errors.py"}
 
 
 def test_a_contract_stands_for_the_table_of_its_name():
@@ -191,7 +231,7 @@ def test_every_table_of_the_lineage_has_a_contract_and_every_contract_a_table():
 
 def test_users_words_are_never_taken_for_terminal_markup():
     """Every terminal is made in one place, which takes nothing for markup; JSON is written without NaN."""
-    made = re.compile(r"\bConsole\(|from_markup\(|rich\.print|\[/?(?:dim|bold|green|yellow|red)\]")
+    made = re.compile(r"\bConsole\(|\(Console\):|from_markup\(|rich\.print|\[/?(?:dim|bold|green|yellow|red)\]")
     found = [_short(path) for path in LIBRARY if made.search(path.read_text())]
     assert found == ["geo_pipeline/commands/printing.py"]
     assert "json.dumps" not in (ROOT / "geo_pipeline/cli.py").read_text()

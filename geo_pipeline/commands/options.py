@@ -5,6 +5,18 @@ from typing import Annotated
 
 import typer
 
+from geo_pipeline import __version__
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"geo-pipeline {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and stop.")
+]
 DEFAULT_HOME = Path("workspace")
 HomeOption = Annotated[
     Path,

@@ -81,7 +81,7 @@ def partition_file(coordinates: str, config: PartitionConfig) -> PartitionedFile
     ]
     notes = metadata_notes(rows)
     coverage = {
-        "coordinates": coordinates.rsplit("/", 1)[-1].partition("?")[0],  # what follows may be a secret
+        "coordinates": _shown(coordinates.rsplit("/", 1)[-1].partition("?")[0]),  # what follows may be a secret
         "rows": rows.num_rows,
         "passed_over": {"blank": notes.blank, "repeated_headers": notes.repeated_headers, "summary": notes.summary},
         "used": int(usable.sum()),
@@ -186,6 +186,11 @@ def unusable_lines(coverage: dict[str, Any]) -> list[str]:
     if passed:
         lines.append(f"passed over, being no data: {', '.join(passed)}")
     return lines
+
+
+def _shown(name: str) -> str:
+    """A file's name as text, where it is not UTF-8 with a mark in the place of its odd bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

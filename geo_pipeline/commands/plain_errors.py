@@ -29,16 +29,30 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("\nstopped", err=True)
         raise typer.Exit(130) from None
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing == "geo_pipeline" or os.environ.get("GEO_PIPELINE_TRACEBACK"):
+            raise
+        typer.echo(
+            f"geo-pipeline: found no {missing}, expected it for this command, as not for `score` and `partition`; "
+            "run: pip install 'geolocalization-pipeline[run]'",
+            err=True,
+        )
+        raise typer.Exit(1) from error
     except _errors_of_users() as error:
         if os.environ.get("GEO_PIPELINE_TRACEBACK"):
             raise
-        typer.echo(f"geo-pipeline: {_words_of(error)}", err=True)
+        from geo_pipeline.commands.printing import shown
+
+        typer.echo(f"geo-pipeline: {shown(_words_of(error))}", err=True)
         raise typer.Exit(1) from error
 
 
 def _words_of(error: Exception) -> str:
     """What a message says; of a database's error the first line, without its statement."""
     words = str(error) or type(error).__name__
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":
+        return f"found {error.object!r}, a name that is not UTF-8; expected files and folders that are; rename it"
     if isinstance(error, (ValueError, RuntimeError, OSError)):
         return words
     return (

@@ -5,9 +5,18 @@ What is printed belongs to each command.
 
 import json
 import math
+import re
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _Terminal(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(shown(text), **options)
 
 
 def console() -> Console:
@@ -15,7 +24,12 @@ def console() -> Console:
 
     Colours are given as styles or as `rich.text.Text`.
     """
-    return Console(markup=False, emoji=False, highlight=False)
+    return _Terminal(markup=False, emoji=False, highlight=False)
+
+
+def shown(text: str) -> str:
+    """A text for a terminal: characters that would command it (colours, its title, its cursor) are shown as numbers."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def json_text(value: Any) -> str:

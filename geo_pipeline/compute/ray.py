@@ -134,9 +134,8 @@ class RayCompute:
 
 
 def packages() -> list[str]:
-    """The folders that a cluster's workers are sent, so that they run the driver's code: this package and contracts."""
-    package = Path(geo_pipeline.__path__[0])
-    return [str(package), str(package.parent / "data_contracts")]
+    """The folder that a cluster's workers are sent, so that they run the driver's code; the contracts lie in it."""
+    return [geo_pipeline.__path__[0]]
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def require_cluster(address: str) -> None:
             )
         try:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             raise _nobody(address, str(error)) from None
     if not address.startswith(_CLIENT):
         _require_health(address)

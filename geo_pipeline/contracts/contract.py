@@ -158,5 +158,5 @@ def load(name: str) -> Contract:
 
 
 def _folder() -> Path:
-    """The contract files, which lie beside the package, installed or not; no folder of that name elsewhere counts."""
-    return Path(__file__).parents[2] / "data_contracts"
+    """The contract files in the package (a checkout links them); no folder of that name elsewhere counts."""
+    return Path(__file__).parents[1] / "data_contracts"

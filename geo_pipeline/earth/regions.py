@@ -6,6 +6,7 @@ cells that cover them, which cells adjoin, and the corners of a cell as vectors.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,8 @@ from geo_pipeline.earth.cell_numbers import ids_from_tokens
 from geo_pipeline.earth.cells import cell_ids
 
 FORMS = "lat_min,lon_min,lat_max,lon_max in degrees, a GeoJSON file of polygons, or the token of an S2 cell"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""Python takes 4_8 and digits of other scripts for numbers too."""
 _MOST_CELLS = 32
 _MARGIN_RADIANS = 1e-9  # some millimetres: a cover may hold too much, never too little
 
@@ -145,10 +148,8 @@ def region_of(written: str) -> Region:
 
 
 def _rectangle(written: str) -> Rectangle:
-    try:
-        numbers = [float(part) for part in written.split(",")]
-    except ValueError:
-        numbers = []
+    parts = [part.strip() for part in written.split(",")]
+    numbers = [float(part) for part in parts] if all(map(_NUMBER.fullmatch, parts)) else []
     if len(numbers) != 4 or not np.isfinite(numbers).all():
         raise RegionError(f"found region {written!r}; expected four numbers, {FORMS}; correct it")
     lat_min, lon_min, lat_max, lon_max = numbers
@@ -195,7 +196,10 @@ def _rings(document: Any) -> Iterator[list[Any]]:
 
 def _ring(path: Path, positions: Any) -> np.ndarray:
     try:
-        lon_lat = np.array([position[:2] for position in positions], np.float64)
+        pairs = [position[:2] for position in positions]
+        if any(type(number) not in (int, float) for pair in pairs for number in pair):
+            raise TypeError("found a text or a truth value, expected a number")
+        lon_lat = np.array(pairs, np.float64)
         good = lon_lat.shape[0] >= 4 and bool((np.abs(lon_lat) <= (180.0, 90.0)).all())
         good = good and bool((lon_lat[0] == lon_lat[-1]).all())
     except (TypeError, ValueError, IndexError, KeyError):

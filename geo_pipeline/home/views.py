@@ -6,9 +6,11 @@ One view per table over its Parquet files, by relative path, so that a moved hom
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from geo_pipeline.contracts.contract import load, names
 from geo_pipeline.home.artifact import table
@@ -64,6 +66,8 @@ def query(home: Home, sql: str) -> pa.Table:
             f"found {database} damaged ({_first_line(error)}), expected the views over the tables; `geo-pipeline run` "
             "makes it anew"
         ) from error
+    if any("\ud800" <= letter <= "\udfff" for letter in sql):
+        raise QuestionError(f"found {sql!r}, which is not UTF-8; expected a SELECT over the home's tables")
     _verify(home, sql)
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET python_enable_replacements = false")
@@ -74,10 +78,32 @@ def query(home: Home, sql: str) -> pa.Table:
                     f"found no question in {sql!r}; expected a SELECT, such as 'select count(*) from images' "
                     f"over these views: {', '.join(views)}"
                 )
-            answer = connection.execute(sql).to_arrow_table()
+            rows = connection.sql(sql)
+            answer = None if rows is None else rows.to_arrow_table()
         except duckdb.Error as error:
             raise QuestionError(f"{error}\nexpected SQL over these views: {', '.join(views)}") from error
+    if answer is None:
+        raise QuestionError(f"found no rows in {sql!r}; expected a SELECT over these views: {', '.join(views)}")
     return answer.rename_columns(_told_apart(answer.column_names))
+
+
+def values_of(answer: pa.Table) -> dict[str, list[Any]]:
+    """The columns of an answer as Python's values; days that Python's calendar does not have are texts.
+
+    Raises QuestionError for a value that has no form in Python.
+    """
+    found = {}
+    for name, column in zip(answer.column_names, answer.columns, strict=True):
+        try:
+            found[name] = column.to_pylist()
+        except OverflowError:
+            found[name] = pc.cast(column, pa.string()).to_pylist()
+        except ValueError as error:
+            raise QuestionError(
+                f"found a value of the column {name} that cannot be shown ({error}); expected numbers, texts, lists or "
+                "fields that each have a name; ask for its parts"
+            ) from error
+    return found
 
 
 def _told_apart(names: list[str]) -> list[str]:

@@ -36,6 +36,8 @@ MAX_SCANS = 200
 REDUCING_GAP = 3.0
 """An image more than twice this many times too large is averaged over whole pixels first, which is faster."""
 
+_PHOTOMETRIC, _SAMPLE_FORMAT, _WHITE_IS_ZERO = 262, 339, 0
+"""Tags of TIFF."""
 _UPRIGHT: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -127,12 +129,18 @@ def _read_upright(data: bytes, kind: str, shorter_side: int, max_pixels: int) ->
                 coded_size, plain = image.size, image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
                 if plain:  # decode at 1/2, 1/4 or 1/8 when far larger
                     image.draft(image.mode, (2 * shorter_side, 2 * shorter_side))
+                half_read = image.mode.startswith("RGB") and any(";16" in str(tile) for tile in image.tile)
                 image.load()
                 turn = _UPRIGHT.get(orientation(image))  # asked last: Pillow turns a TIFF by itself while loading
                 upright = image if turn is None else image.transpose(turn)
                 as_taken = plain and turn is None and image.size == coded_size
-                deep = upright.mode.startswith("I;16") or image.format == "PPM"  # Pillow scales a PGM to 16 bits
-                return upright if plain and upright.mode == "RGB" else _as_rgb(upright, deep), as_taken
+                if upright.mode.startswith("I") or upright.mode == "F":
+                    return Image.fromarray(_grey_8bit(*_grey_values(upright, image))).convert("RGB"), as_taken
+                if half_read and not np.asarray(upright)[..., :3].any():
+                    raise ImageRejected(
+                        "unreadable", f"found a {kind} of 16-bit colours that are all below 256; 8 of 16 bits are read."
+                    )
+                return upright if plain and upright.mode == "RGB" else _as_rgb(upright), as_taken
     except UnidentifiedImageError as error:
         raise ImageRejected(*why_unopened(data, kind)) from error
     except Image.DecompressionBombError as error:
@@ -159,21 +167,44 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         raise ImageRejected("extreme_aspect", f"found {width} x {height} pixels, a ribbon and no photograph.")
 
 
-def _as_rgb(image: Image.Image, deep: bool) -> Image.Image:
-    """Any mode as RGB: deep greys (of 16 bits, if `deep`) scaled and not clipped, transparency over white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_grey_8bit(np.asarray(image), deep)).convert("RGB")
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Any mode of 8 bits as RGB, transparency over white."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
 
 
-def _grey_8bit(values: NDArray[np.generic], deep: bool) -> NDArray[np.uint8]:
-    """Grey values as 8 bits. White is 65535 in 16 bits (`deep`); of 32 bits, and of floating values, the range tells:
-    it is 255, 65535, or else the brightest value. Floats up to 1 are fractions."""
+def _grey_values(upright: Image.Image, source: Image.Image) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Deep greys, brighter ones larger, and what white may be in them: nothing known for negative ones.
+
+    Pillow has unsigned 32 bits as signed ones, and scales a portable map to the 65535 of its header.
+    """
+    values, tags = np.asarray(upright), getattr(source, "tag_v2", {})
+    if values.dtype == np.int32 and tags.get(_SAMPLE_FORMAT) == (1,):
+        values = values.view(np.uint32)
     grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    whites: tuple[float, ...]
+    if (least := float(grey.min(initial=0.0))) < 0:
+        grey, whites = grey - least, ()
+    elif upright.mode == "F":
+        whites = (1.0, 255.0, 4095.0, 65535.0)
+    elif source.format == "PPM":
+        whites = (65535.0,)
+    else:
+        whites = (255.0, 4095.0, 65535.0) if upright.mode.startswith("I;16") else (255.0, 4095.0, 32767.0, 65535.0)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = _white_of(grey, whites) - grey
+    return grey, whites
+
+
+def _white_of(grey: NDArray[np.float64], whites: tuple[float, ...]) -> float:
+    """The least white that no value exceeds, else the brightest value."""
     top = float(grey.max(initial=0.0))
-    whites = (65535.0,) if deep else (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
-    white = next((each for each in whites if top <= each), top)
-    return np.clip(np.rint(grey * (255.0 / white)), 0, 255).astype(np.uint8)
+    return next((each for each in whites if top <= each), top)
+
+
+def _grey_8bit(grey: NDArray[np.float64], whites: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Grey values as 8 bits. What white is, the range tells: 8, 12, 15 or 16 bits, or else the brightest value; floats
+    up to 1 are fractions. A picture of 16 bits that stays below 256 would be black to anybody."""
+    return np.clip(np.rint(grey * (255.0 / _white_of(grey, whites))), 0, 255).astype(np.uint8)

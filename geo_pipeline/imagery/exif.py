@@ -5,8 +5,9 @@ stored.
 """
 
 import io
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
@@ -22,6 +23,10 @@ from geo_pipeline.imagery.file_kind import (
 _GPS_IFD = 0x8825
 _ORIENTATION = 0x0112
 _LAT_REF, _LAT, _LON_REF, _LON = 1, 2, 3, 4
+_LAST_GPS_TAG = 31
+_TEXT_NUMBER = re.compile(r"\s*[+-]?\d+(\.\d*)?\s*", re.ASCII)
+_WHOLE = 1e-6
+"""How far from a whole number a rational may be that stands for one."""
 
 
 class ExifPosition(NamedTuple):
@@ -69,9 +74,10 @@ def orientation(image: Image.Image) -> int:
 
 def _position_of(image: Image.Image) -> ExifPosition:
     try:
-        tags = image.getexif().get_ifd(_GPS_IFD)
+        exif = image.getexif()
+        tags = exif.get_ifd(_GPS_IFD)
         if _LAT not in tags or _LON not in tags:
-            return _nowhere("The EXIF tags hold no GPS position")
+            return _nowhere(_what_is_missing(image, exif, tags))
         lat = _degrees(tags[_LAT], tags.get(_LAT_REF), negative="S", positive="N")
         lon = _degrees(tags[_LON], tags.get(_LON_REF), negative="W", positive="E")
     except _TagError as error:
@@ -79,6 +85,16 @@ def _position_of(image: Image.Image) -> ExifPosition:
     except DECODER_ERRORS as error:
         return _nowhere(f"The GPS tags cannot be read ({error})")
     return ExifPosition(lat, lon)
+
+
+def _what_is_missing(image: Image.Image, exif: Image.Exif, tags: Mapping[int, Any]) -> str:
+    if _LAT in tags or _LON in tags:
+        return f"The GPS tags hold {'a latitude and no longitude' if _LAT in tags else 'a longitude and no latitude'}"
+    if _GPS_IFD in exif and not any(tag <= _LAST_GPS_TAG for tag in tags):
+        return "The GPS tags are empty or cannot be read"
+    if image.info.get("exif") and not len(exif):
+        return "The EXIF tags are empty or cannot be read"
+    return "The EXIF tags hold no GPS position"
 
 
 def _nowhere(words: str) -> ExifPosition:
@@ -92,7 +108,8 @@ class _TagError(ValueError):
 def _degrees(value: Any, reference: Any, *, negative: str, positive: str) -> float:
     """Degrees, minutes and seconds (or fewer parts) with the letter of their hemisphere.
 
-    Some programs write the sign of the hemisphere into the numbers as well: it has to say what the letter says.
+    Some programs write the sign of the hemisphere into the numbers as well: it has to say what the letter says. Minutes
+    and seconds are at most 60 and stand behind a whole number, unless they, or it, are all there is.
     """
     letter = reference.decode("ascii", "replace") if isinstance(reference, bytes) else str(reference or "")
     letter = letter.strip("\x00 ").upper()[:1]
@@ -102,15 +119,24 @@ def _degrees(value: Any, reference: Any, *, negative: str, positive: str) -> flo
     if not 1 <= len(parts) <= 3:
         raise _TagError(f"{len(parts)} numbers where degrees, minutes and seconds are expected")
     numbers = [_number(part) for part in parts]
+    written = " ".join(f"{number:g}" for number in numbers)
     signed = next((number for number in numbers if number != 0.0), 0.0) < 0
     if any(number < 0 for number in numbers) and (letter == positive or not signed):
-        raise _TagError(f"{' '.join(f'{number:g}' for number in numbers)} {letter}, whose sign contradicts the letter")
-    degrees = sum(abs(number) / scale for number, scale in zip(numbers, (1.0, 60.0, 3600.0), strict=False))
+        raise _TagError(f"{written} {letter}, whose sign contradicts the letter")
+    sizes = [abs(number) for number in numbers]
+    for at, size in enumerate(sizes):
+        if size > 60 and any(larger > 0 for larger in sizes[:at]):
+            raise _TagError(f"{written}, minutes or seconds beyond 60")
+        if _WHOLE < size % 1 < 1 - _WHOLE and any(smaller > 0 for smaller in sizes[at + 1 :]):
+            raise _TagError(f"{written}, a fraction that is said twice")
+    degrees = sum(size / scale for size, scale in zip(sizes, (1.0, 60.0, 3600.0), strict=False))
     return -degrees if letter == negative else degrees
 
 
 def _number(value: Any) -> float:
-    """A rational as a float; x/0 is NaN."""
+    """A rational as a float; x/0 is NaN. Python would read the byte 51 as the digit 3, and 4_8 as 48."""
+    if isinstance(value, bytes) or (isinstance(value, str) and _TEXT_NUMBER.fullmatch(value) is None):
+        raise _TagError(f"{value!r} where a number is expected")
     try:
         return float(value)
     except ZeroDivisionError:

@@ -16,7 +16,7 @@ from geo_pipeline.imagery.kept_tables import forget_others, read_kept, short, wr
 from geo_pipeline.imagery.photograph import schema
 from geo_pipeline.imagery.source import MissingImageError
 
-VERSION = 2
+VERSION = 3
 """Raised when EXIF comes to be read otherwise, so that all photographs are read again."""
 READ_AT_ONCE = 256
 WRITTEN_AT_ONCE = 65_536

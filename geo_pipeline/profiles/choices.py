@@ -244,7 +244,7 @@ def _benchmark_of(text: str) -> BenchmarkFiles:
 def _whole(name: str, written: str | None) -> int | None:
     if written is None:
         return None
-    if not written.lstrip("-").isdigit():
+    if not (written.isascii() and written.removeprefix("-").isdigit()):
         raise ProfileError(f"found {name}={written!r}, expected a whole number")
     return int(written)
 
@@ -262,7 +262,7 @@ def _share(name: str, written: str | None) -> float | None:
     if written is None:
         return None
     try:
-        share = float(written)
+        share = float(written) if written.isascii() and "_" not in written else math.nan
     except ValueError:
         share = math.nan
     if not math.isfinite(share):

@@ -213,6 +213,18 @@ def test_a_missing_file_is_one_message(run, tmp_path):
     assert "absent.csv" in done.stderr
 
 
+def test_names_that_are_no_utf8_are_read_and_refused_in_words(run, points_csv, tmp_path):
+    odd = tmp_path / "points\udcfc.csv"
+    odd.write_bytes(points_csv.read_bytes())
+    assert run(odd, "--out", tmp_path / "out", *LIMITS).exit_code == 0
+    coverage = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert coverage["coordinates"] == "points\N{REPLACEMENT CHARACTER}.csv"
+    done = run(points_csv, "--out", tmp_path / "out\udcfc", *LIMITS)
+    assert done.exit_code == 1
+    assert "a name that is not UTF-8" in done.stderr
+    assert "rename it" in done.stderr
+
+
 def test_the_cells_read_back_are_the_hierarchy(points_csv):
     found = partition_file(str(points_csv), PartitionConfig(4, (60, 20)))
     again = Hierarchy.from_table(found.hierarchy.to_table())

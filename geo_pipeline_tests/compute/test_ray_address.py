@@ -35,6 +35,13 @@ def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch, form):
     assert seconds < 10
 
 
+def test_a_host_that_is_no_name_is_told(monkeypatch):
+    for host in ("x" * 300, "a..b"):
+        words, seconds = refused(monkeypatch, f"{host}:6379")
+        assert words.startswith(f"found no Ray cluster at RAY_ADDRESS={host}:6379 (")
+        assert seconds < 10
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "somewhere", "127.0.0.1:port", ":6379", "local host"])
 def test_an_address_of_another_form_is_told_with_what_is_expected(monkeypatch, address):
     words, seconds = refused(monkeypatch, address)

@@ -20,7 +20,7 @@ import geo_pipeline
 from geo_pipeline.contracts.contract import ContractError, UnknownContractError, load, names
 from geo_pipeline_tests.contracts.violations import ROWS
 
-FILES = Path(geo_pipeline.__file__).parents[1] / "data_contracts"
+FILES = Path(geo_pipeline.__file__).parent / "data_contracts"
 
 
 def catalogue(**changes):
@@ -255,12 +255,13 @@ def test_a_position_in_the_bytes_of_an_image_breaks_the_contract():
     assert broken("images", pa.Table.from_pylist([image], schema=schema)) == {"jpeg_is_jpeg": 1}
 
 
-def test_contracts_are_those_of_the_package_and_of_no_other_folder(tmp_path):
+@pytest.mark.parametrize("package", [False, True], ids=["a folder", "a package"])
+def test_contracts_are_those_of_the_package_and_of_no_other_folder(tmp_path, package):
     """A folder of that name where Python is started, or in another installed project, neither adds nor replaces."""
     elsewhere = tmp_path / "data_contracts"
     elsewhere.mkdir()
-    for name in ("catalogue", "foreign"):
-        (elsewhere / f"{name}.yaml").write_text("{}")
+    for name in ("catalogue.yaml", "foreign.yaml", *(["__init__.py"] if package else [])):
+        (elsewhere / name).write_text("{}")
     words = "from geo_pipeline.contracts.contract import load, names; print(*names(), len(load('catalogue').columns))"
     done = subprocess.run([sys.executable, "-c", words], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*(path.stem for path in sorted(FILES.glob("*.yaml"))), "11"]

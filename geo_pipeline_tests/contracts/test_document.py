@@ -7,7 +7,7 @@ import pytest
 import geo_pipeline
 from geo_pipeline.contracts.document import ContractFileError, read_document
 
-TEXT = (Path(geo_pipeline.__file__).parents[1] / "data_contracts" / "catalogue.yaml").read_text()
+TEXT = (Path(geo_pipeline.__file__).parent / "data_contracts" / "catalogue.yaml").read_text()
 
 
 def test_the_file_as_it_is_reads():
@@ -19,7 +19,7 @@ def test_the_file_as_it_is_reads():
 
 
 def test_a_custom_rule_names_polars_as_its_engine():
-    text = (Path(geo_pipeline.__file__).parents[1] / "data_contracts" / "features.yaml").read_text()
+    text = (Path(geo_pipeline.__file__).parent / "data_contracts" / "features.yaml").read_text()
     assert [rule.language for rule in read_document(text, "features").rules] == ["polars"]
     with pytest.raises(ContractFileError, match="found engine soda; only polars"):
         read_document(text.replace("engine: polars", "engine: soda"), "features")

@@ -22,7 +22,7 @@ FIRST_OF_KEY = {
 
 COLUMNS = list(of_columns())
 PLANTED = [(name, rule, changes) for (name, rule), violations in RULES.items() for changes in violations]
-FILES = Path(geo_pipeline.__file__).parents[1] / "data_contracts"
+FILES = Path(geo_pipeline.__file__).parent / "data_contracts"
 SQL = {
     (path.stem, rule["name"]): rule["query"]
     for path in FILES.glob("*.yaml")

@@ -100,6 +100,9 @@ def test_the_outline_of_a_cell_holds_what_the_cell_holds(tmp_path_factory, lat, 
         ("1,2,3", "four numbers"),
         ("1,2,3,x", "four numbers"),
         ("1,2,3,nan", "four numbers"),
+        ("4_0,1,50,2", "four numbers"),
+        ("\N{ARABIC-INDIC DIGIT FOUR}0,1,50,2", "four numbers"),
+        ("1,2,3,1e999", "four numbers"),
         ("10,0,-10,20", "southern one first"),
         ("0,0,91,20", "southern one first"),
         ("0,0,1,190", "across the date line"),
@@ -185,3 +188,11 @@ def test_cells_adjoin_across_a_corner_of_the_cube_and_at_the_pole():
         assert len(around) == count
         pairs = [(a, b) for a in around for b in around]
         assert adjoining(*zip(*pairs, strict=True)).tolist() == [a != b for a, b in pairs]
+
+
+@pytest.mark.parametrize("odd", ['"4_0"', '"40"', "true", "null", "NaN", "[1]"])
+def test_a_corner_that_is_no_number_is_refused(tmp_path, odd):
+    file = tmp_path / "odd.geojson"
+    file.write_text(f'{{"type": "Polygon", "coordinates": [[[{odd}, 1], [2, 3], [4, 5], [{odd}, 1]]]}}')
+    with pytest.raises(RegionError, match="found a ring"):
+        region_of(str(file))

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -80,17 +82,107 @@ def test_sixteen_bit_greys_stay_comparable_from_image_to_image():
         (np.int32(200), "TIFF", 255),
         (np.int32(40_000), "TIFF", 65_535),
         (np.int32(1_000_000), "TIFF", 1_000_000),
-        (np.uint16(200), "TIFF", 65_535),
-        (np.uint16(200), "PNG", 65_535),
+        (np.int32(3000), "TIFF", 4095),
+        (np.uint16(200), "TIFF", 255),
+        (np.uint16(200), "PNG", 255),
+        (np.uint16(3000), "TIFF", 4095),
+        (np.uint16(6000), "TIFF", 65_535),
         (np.uint16(200), "PPM", 65_535),
         (np.float32(0.5), "TIFF", 1),
         (np.float32(200), "TIFF", 255),
+        (np.float32(3000), "TIFF", 4095),
     ],
     ids=lambda value: getattr(value, "dtype", value),
 )
 def test_greys_of_every_width_keep_their_brightness(values, file_format, white):
     data = encoded(Image.fromarray(np.full((64, 64), values)), file_format)
     assert abs(decode_rgb(canonical_image(data, 64, 95).jpeg).mean() - 255 * float(values) / white) <= 1
+
+
+def tiff_of(values, sample_format, photometric=1, order="<"):
+    """An uncompressed grey TIFF of any type of number; Pillow writes few of them."""
+    height, width = values.shape
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    tags = [(256, width), (257, height), (258, 8 * values.dtype.itemsize), (259, 1), (262, photometric)]
+    tags += [(273, 8 + 2 + 12 * 10 + 4), (277, 1), (278, height), (279, len(data)), (339, sample_format)]
+    entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, value) for tag, value in tags)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(order + "I", 8) + struct.pack(order + "H", 10) + entries + bytes(4) + data
+
+
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+RAMP = np.linspace(0, 255, 96).astype(np.uint8)[None, :].repeat(96, axis=0)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("values", "sample_format"),
+    [
+        (RAMP, UNSIGNED),
+        (RAMP.astype(np.uint16), UNSIGNED),
+        (RAMP.astype(np.uint16) * 257, UNSIGNED),
+        (RAMP.astype(np.int16), SIGNED),
+        (RAMP.astype(np.int16) * 128, SIGNED),
+        ((RAMP.astype(np.int32) * 257 - 32768).astype(np.int16), SIGNED),
+        (RAMP.astype(np.uint32), UNSIGNED),
+        (RAMP.astype(np.uint32) * 257, UNSIGNED),
+        (RAMP.astype(np.uint32) * 16843009, UNSIGNED),
+        (RAMP.astype(np.int32), SIGNED),
+        (RAMP.astype(np.int32) - 255, SIGNED),
+        ((RAMP.astype(np.int64) * 16843009 - 2**31).astype(np.int32), SIGNED),
+        ((RAMP / 255).astype(np.float32), FLOAT),
+        (RAMP.astype(np.float32), FLOAT),
+        (RAMP.astype(np.float32) * 257, FLOAT),
+        ((RAMP / 127.5 - 1).astype(np.float32), FLOAT),
+        ((RAMP / 255).astype(np.float64), FLOAT),
+        ((RAMP / 255).astype(np.float16), FLOAT),
+        (RAMP.astype(np.uint64), UNSIGNED),
+    ],
+    ids=lambda value: f"{value.dtype} to {value.max()}" if isinstance(value, np.ndarray) else value,
+)
+def test_one_picture_in_any_type_of_number_looks_the_same_or_is_refused(values, sample_format, order):
+    """What Pillow has no decoder for is refused; nothing comes out black."""
+    data = tiff_of(values, sample_format, order=order)
+    if values.dtype.itemsize == 8 or values.dtype == np.float16 or (order, values.dtype) == (">", np.uint32):
+        with pytest.raises(ImageRejected, match="unreadable"):
+            canonical_image(data, 96, 95)
+    else:
+        assert np.abs(decode_rgb(canonical_image(data, 96, 95).jpeg).mean(axis=2) - RAMP).max() < 6
+
+
+@pytest.mark.parametrize("values", [RAMP, RAMP.astype(np.uint16), RAMP.astype(np.uint16) * 257])
+def test_greys_whose_white_is_zero_are_no_negatives(values):
+    pixels = decode_rgb(canonical_image(tiff_of(values.max() - values, UNSIGNED, photometric=0), 96, 95).jpeg)
+    assert np.abs(pixels.mean(axis=2) - RAMP).max() < 6
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_floating_portable_maps_are_read_by_their_range(white):
+    data = b"Pf\n96 96\n-1.0\n" + (RAMP[::-1] * (white / 255)).astype("<f4").tobytes()
+    assert np.abs(decode_rgb(canonical_image(data, 96, 95).jpeg).mean(axis=2) - RAMP).max() < 6
+
+
+def test_deep_colours_of_which_nothing_is_left_are_refused_and_not_black():
+    """Pillow keeps the upper eight of sixteen bits of a colour."""
+
+    def png(colours):
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+        parts = (
+            (b"IHDR", struct.pack(">IIBBBBB", 96, 96, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        )
+        chunks = (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in parts
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    colours = np.asarray(Image.fromarray(RAMP).convert("RGB")).astype(np.uint16)
+    with pytest.raises(ImageRejected, match="8 of 16 bits"):
+        canonical_image(png(colours), 96, 95)
+    assert np.abs(decode_rgb(canonical_image(png(colours * 257), 96, 95).jpeg).mean(axis=2) - RAMP).max() < 6
+    assert decode_rgb(canonical_image(encoded(Image.new("RGB", (96, 96)), "PNG"), 96, 95).jpeg).max() == 0
 
 
 def test_transparency_becomes_white():

@@ -231,16 +231,20 @@ def test_every_row_and_every_file_is_a_record(photos):
 def test_a_photograph_by_its_bytes_is_read_or_set_aside_whatever_its_name_is(photos):
     images = photos / "images"
     jpeg = (images / "b.jpg").read_bytes()
-    for name in ("p05", "north/p06", "p07.jpg_orig", "p08.JPG~", "b.jpg_original", "b.jpg.json", "p09.heic.tmp"):
+    read = {"p05", "north/p06", "1234.5678", "IMG.20201231", "ends in a dot.", "p12.MPO", "p13.pjpeg"}
+    aside = {"p07.jpg_orig", "p08.JPG~", "p09.heic.tmp", "p10.orig", "p11.dat", "p14.v2", "p15.jpg.1", "p16.insp"}
+    for name in (*read, *aside, "b.jpg_original", "b.jpg.json", "b.jpg.1", "b.orig", "b.bak"):
         (images / name).write_bytes(jpeg)
-    for name in ("LICENSE", "Makefile", "p10.jpg.xmp", "p11.png.part"):
+    for name in ("LICENSE", "Makefile", "p10.jpg.xmp", "p11.png.part", "p17.part"):
         (images / name).write_text("no photograph")
     (images / "empty").touch()
-    (images / "clip.mp4").write_bytes(jpeg)
+    for name in ("clip.mp4", "clip.THM", "b.dng", "p18.nef", "p19.json"):
+        (images / name).write_bytes(jpeg)
+    (images / "scan").write_bytes(encoded(quartered(), "TIFF"))
     found = {record.locator: record for record in listed(FolderSource(images))}
-    aside = {"p07.jpg_orig", "p08.JPG~", "p09.heic.tmp"}
+    assert found.pop("scan").problem == "no_coordinate"
     assert {name: record.problem for name, record in found.items()} == {
-        **dict.fromkeys(("b.jpg", "north/a.jpg", "p05", "north/p06")),
+        **dict.fromkeys(("b.jpg", "north/a.jpg", *read)),
         **dict.fromkeys(aside, "unknown_ending"),
     }
     assert found["p05"].lat_deg == found["b.jpg"].lat_deg
@@ -286,6 +290,9 @@ def test_links_that_lead_out_are_refused_unless_they_are_wanted(photos):
     }
     (row,) = records(photos, "id,path,lat,lon\nx,images/out.jpg,1,2\n")[:1]
     assert row.problem == "path_outside"
+    (row,) = records(photos, "id,path,lat,lon\nx,images/above/photos/outside.jpg,1,2\n")[:1]
+    assert row.problem == "path_outside"
+    assert "--follow-links" in row.detail
     with pytest.raises(MissingImageError, match="leads out"):
         FolderSource(images).read("out.jpg")
     with pytest.raises(MissingImageError, match="leads out"):

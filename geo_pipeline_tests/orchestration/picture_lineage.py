@@ -42,7 +42,7 @@ from geo_pipeline.orchestration.partitions import all_shards, same_shard
 from geo_pipeline.orchestration.recipe import asset, tables
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.sources import files_spec
-from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
+from geo_pipeline_tests.orchestration.small_lineage import NO_TELEMETRY
 
 SHARDS = 4
 KEPT = (

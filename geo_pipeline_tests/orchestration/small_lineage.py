@@ -3,6 +3,7 @@
 The numbers are settings of a shard, so that a changed one makes its shard stale.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
@@ -18,6 +19,7 @@ from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.methods.registry import METHODS
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
 from geo_pipeline.orchestration.code_location import code_location
+from geo_pipeline.orchestration.dagster_home import sync_less
 from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.orchestration.partitions import every, same_shard, whole
 from geo_pipeline.orchestration.recipe import asset, listing, tables
@@ -25,6 +27,7 @@ from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.compute.workers import curves
 
 SHARDS = ("a", "b", "c", "d")
+NO_TELEMETRY = {"telemetry": {"enabled": False}}
 
 
 class StoppedError(RuntimeError):
@@ -168,3 +171,11 @@ def stale_in_dagster(small):
             partition = key if each.partitioned else None
             marks[each.name, key] = resolver.get_status(dg.AssetKey(each.name), partition)
     return {place for place, status in marks.items() if status != StaleStatus.FRESH}
+
+
+@contextmanager
+def small_run(folder):
+    """A SmallRun in a folder, with a Dagster instance that reports nothing and waits for no disk."""
+    sync_less()
+    with dg.DagsterInstance.local_temp(str(folder), overrides=NO_TELEMETRY) as instance:
+        yield SmallRun(folder / "home", instance)

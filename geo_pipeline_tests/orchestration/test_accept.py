@@ -9,9 +9,8 @@ from geo_pipeline.orchestration.accept import accept
 from geo_pipeline.orchestration.acceptance import ACCEPTED, accepted_of
 from geo_pipeline.orchestration.freshness import Freshness, label
 from geo_pipeline.orchestration.versions import digest
-from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
 from geo_pipeline_tests.orchestration.picture_lineage import Pictures, lineage_of
-from geo_pipeline_tests.orchestration.small_lineage import SHARDS, build, stale_in_dagster
+from geo_pipeline_tests.orchestration.small_lineage import NO_TELEMETRY, SHARDS, build, stale_in_dagster
 
 WHY = "a variable was renamed"
 EARLIER = "made by an earlier version of geo_pipeline"

@@ -19,7 +19,7 @@ from geo_pipeline.orchestration.automation import SENSOR
 from geo_pipeline.orchestration.code_location import code_location
 from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.profiles.sample import sample
-from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
+from geo_pipeline_tests.orchestration.small_lineage import NO_TELEMETRY
 
 FIRST = {"densest_cell_predictions", "geosurge_predictions", "retrieval_predictions", "generation_predictions"}
 ROUTED = {"routed_predictions", "router_coordinates_only_predictions", "router_image_only_predictions"}

@@ -4,8 +4,7 @@ import pytest
 from geo_pipeline.contracts.contract import ContractError
 from geo_pipeline.orchestration.bring_up_to_date import selected
 from geo_pipeline.orchestration.freshness import Freshness, StaleInputError
-from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
-from geo_pipeline_tests.orchestration.small_lineage import SHARDS, StoppedError, build, stale_in_dagster
+from geo_pipeline_tests.orchestration.small_lineage import NO_TELEMETRY, SHARDS, StoppedError, build, stale_in_dagster
 
 
 def test_a_first_run_makes_everything_and_a_second_nothing(small):

@@ -22,7 +22,7 @@ from geo_pipeline.orchestration.freshness import Freshness
 from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.orchestration.work import Work
 from geo_pipeline.profiles.sample import sample
-from geo_pipeline_tests.orchestration.conftest import NO_TELEMETRY
+from geo_pipeline_tests.orchestration.small_lineage import NO_TELEMETRY
 
 KEYS = ("reference-000", "reference-001", "router_queries", "im2gps")
 

@@ -203,6 +203,9 @@ def test_the_environment_says_everything_too(tmp_path):
         ("SHARDS", "0", "at least 1"),
         ("MAX_REJECTED", "lots", "expected a share"),
         ("MAX_REJECTED", "nan", "expected a share"),
+        ("MAX_REJECTED", "0.0_5", "expected a share"),
+        ("SHARDS", "--5", "expected a whole number"),
+        ("SHARDS", "\N{SUPERSCRIPT TWO}", "expected a whole number"),
         ("MAX_REJECTED", "20", "expected 0 to 1"),
     ],
 )

@@ -19,7 +19,7 @@ from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.files import Files
 from geo_pipeline.imagery.stores.store import FoundFile
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 """Raised when readers come to list containers otherwise, so that kept indexes are made anew."""
 INDEX = schema(Entry._fields, offset=pa.int64(), length=pa.int64(), digest=pa.string(), block=pa.int64())
 """The entries of one container as a table: the fields of `Entry`."""

@@ -1,11 +1,12 @@
 """Reads tar files of photographs: MP16-Pro's archive, and WebDataset shards with what stands beside each photograph.
 
-Members that end as photographs do are photographs; hidden ones (macOS leaves `._name.jpg` behind) and all others are
-passed over, but for the sidecars of WebDataset. The walk over the members belongs to `tar_members`, what belongs
-together in a WebDataset to `webdataset_samples`, other containers to `msgpack_files` and `parquet_files`, the source
-over all of them to `containers.source`.
+Members that end as photographs do are photographs, and those without any ending whose first bytes are a photograph's;
+hidden ones (macOS leaves `._name.jpg` behind) and all others are passed over, but for the sidecars of WebDataset. The
+walk over the members belongs to `tar_members`, what belongs together in a WebDataset to `webdataset_samples`, other
+containers to `msgpack_files` and `parquet_files`, the source over all of them to `containers.source`.
 """
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -15,10 +16,13 @@ from geo_pipeline.imagery.containers.tar_members import Member, is_hidden, membe
 from geo_pipeline.imagery.containers.webdataset_samples import Sample, is_photograph, key_of, sidecar_of
 from geo_pipeline.imagery.exif import ExifPosition, position_from_exif
 from geo_pipeline.imagery.file_kind import first_bytes_kind
+from geo_pipeline.imagery.odd_endings import LOOKED_AT, begins_as_photograph, is_unended, odd_stem
 from geo_pipeline.imagery.source import SourceError
+from geo_pipeline.imagery.stores.store import PROBLEMS
 
 LARGEST_PHOTOGRAPH = 256 << 20
 _MOST_LACKING = 65_536
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 _COMPRESSED = (
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"BZh", "bzip2", "bunzip2"),
@@ -47,8 +51,10 @@ class TarReader:
     def entries(self, file: BinaryIO, name: str) -> Iterator[Entry]:
         """An entry per photograph, and one per member that is none and should not be there; see `tar_members`.
 
-        Further problems: `zero_bytes`, `too_large`, `second_image`; `sidecars_apart`, once, where photographs without a
-        position have sidecars elsewhere in the archive. Raises `SourceError` for a compressed archive.
+        Further problems: `zero_bytes`, `too_large`, `second_image`; `unknown_ending` for what begins as a photograph
+        and has another ending, where none of the same stem came before (not with `sidecars`); `sidecars_apart`, once,
+        where photographs without a position have sidecars elsewhere in the archive. Raises `SourceError` for a
+        compressed archive.
         """
         refuse_compressed(file, name)
         if file.seek(0, 2) == 0:
@@ -62,7 +68,7 @@ class TarReader:
         yield from apart.told()
 
     def _members(self, file: BinaryIO, name: str, apart: "_Apart") -> Iterator[Entry]:
-        sample = Sample("")
+        sample, stems = Sample(""), set[str]()
         for member in members(file):
             key, ending = key_of(member.name)
             if self.sidecars and not sample.takes(key, ending):
@@ -74,14 +80,19 @@ class TarReader:
                 yield Entry(shown, member.offset, member.length, None, None, member.problem, member.detail)
             elif is_hidden(member.name):
                 continue
-            elif is_photograph(member.name):
+            elif is_photograph(member.name) or (is_unended(member.name) and _begins_as_photograph(file, member)):
                 entry = self._photograph(file, member)
+                if len(stems) < _MOST_LACKING:
+                    stems.add(posixpath.splitext(member.name)[0])
                 if self.sidecars:
                     sample.add(entry, ending)
                 else:
                     yield entry
             elif self.sidecars:
                 sample.read(file, member, ending)
+            elif (stem := odd_stem(member.name)) and stem not in stems and _begins_as_photograph(file, member):
+                where = (member.name, member.offset, member.length)
+                yield Entry(*where, None, None, "unknown_ending", PROBLEMS["unknown_ending"])
         yield from self._finished(sample, apart)
 
     def _finished(self, sample: Sample, apart: "_Apart") -> Iterator[Entry]:
@@ -114,6 +125,11 @@ class TarReader:
         return entry._replace(lat_deg=found.lat_deg, lon_deg=found.lon_deg)
 
 
+def _begins_as_photograph(file: BinaryIO, member: Member) -> bool:
+    file.seek(member.offset)
+    return begins_as_photograph(file.read(min(member.length, LOOKED_AT)))
+
+
 @dataclass
 class _Apart:
     """Sidecars named as photographs that have no position; of each, the keys of the first many are remembered."""
@@ -122,6 +138,7 @@ class _Apart:
     sidecars: dict[str, Member] = field(default_factory=dict)
     first: Member | None = None
     count: int = 0
+    table: Member | None = None
 
     def see(self, entry: Entry) -> None:
         """A photograph, after what stands beside it was read."""
@@ -133,6 +150,8 @@ class _Apart:
 
     def look(self, member: Member, key: str, ending: str) -> None:
         """Any member."""
+        if self.table is None and member.problem is None and member.name.lower().endswith(_TABLES):
+            self.table = member
         if is_photograph(member.name) or sidecar_of(ending) is None:
             return
         if key in self.lacking:
@@ -145,14 +164,29 @@ class _Apart:
         self.count += member is not None
 
     def told(self) -> Iterator[Entry]:
-        """One entry that says so, where there are any."""
+        """One entry that says so, where there are any; else of those in other folders, else of a table."""
+        named = {posixpath.basename(key) for key in self.lacking}
+        elsewhere = [each for key, each in self.sidecars.items() if posixpath.basename(key) in named]
         if self.first is not None:
+            first, how = self.first, f"{self.count} members such as {self.first.name} are"
+            mend = "pack the archive anew with `tar --sort=name` and give --format webdataset"
+        elif elsewhere:
+            first, how = elsewhere[0], f"{len(elsewhere)} members such as {elsewhere[0].name} in other folders are"
+            mend = "put them into the folders of the photographs and pack the archive so"
+        elif self.table is not None and self.lacking:
             words = (
-                f"{self.count} members such as {self.first.name} are named as photographs of this archive that have no "
-                "position, and were not read beside them. If they hold positions, pack the archive anew with "
-                "`tar --sort=name` and give --format webdataset."
+                f"The archive has {self.table.name}, which was not read. If it holds positions, take it out and give "
             )
-            yield Entry(self.first.name, self.first.offset, self.first.length, None, None, "sidecars_apart", words)
+            yield _entry_of(self.table, f"{words}--metadata.")
+            return
+        else:
+            return
+        words = "named as photographs of this archive that have no position, and were not read beside them"
+        yield _entry_of(first, f"{how} {words}. If they hold positions, {mend}.")
+
+
+def _entry_of(member: Member, words: str) -> Entry:
+    return Entry(member.name, member.offset, member.length, None, None, "sidecars_apart", words)
 
 
 def refuse_compressed(file: BinaryIO, name: str) -> None:

@@ -75,7 +75,8 @@ def _record(value: object) -> Record:
 
 
 def _texts(values: list[object]) -> pa.StringArray:
-    """Stripped texts, empty ones null; what is neither text nor number stands as JSON writes it."""
+    """Stripped texts, empty ones null; what is no text to Arrow (no text or number, half a pair) as JSON writes it."""
     texts = [value if isinstance(value, str) or value is None else json.dumps(value) for value in values]
+    texts = [each and each.encode("utf-8", "backslashreplace").decode() for each in texts]  # as containers do
     stripped = pc.utf8_trim_whitespace(pa.array(texts, pa.string()))
     return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)

@@ -20,12 +20,17 @@ _FLICKR = r"^.*?(\d+_[0-9a-f]{10}_\d+_\d+@N\d\d)\b.*$"
 
 
 def steps_by_path(names: pa.Array, paths: pa.Array | None) -> Iterator[Find]:
-    """Ways to find a path: as the metadata writes it, as it is, as the end of a name, with a name as its end."""
+    """Ways to find a path.
+
+    As the metadata writes it, as it is, as the end of a name, with a name as its end, and as the end of a name whose
+    suffix has letters of another size (`.JPG`).
+    """
     if paths is not None:
         yield lambda wanted: find(wanted, paths)
     yield lambda wanted: find(wanted, names)
     yield lambda wanted: find_ending(wanted, names)
     yield lambda wanted: find_beginning_above(wanted, names)
+    yield lambda wanted: _unshared(find_ending(_small_suffix(wanted), _small_suffix(names)), wanted)
 
 
 def steps_by_id(names: pa.Array, ids: pa.Array) -> Iterator[Find]:
@@ -122,6 +127,15 @@ def last(paths: pa.Array, parts: int = 1) -> pa.Array:
 def bare(paths: pa.Array) -> pa.Array:
     """Paths without a suffix."""
     return pc.replace_substring_regex(paths, _SUFFIX, "")
+
+
+def _small_suffix(paths: pa.Array) -> pa.Array:
+    """Paths with the suffix in small letters."""
+    stems = bare(paths)
+    suffixes = pc.utf8_lower(paths)
+    return pc.binary_join_element_wise(
+        stems, pc.replace_substring_regex(suffixes, r"^.*?(\.[a-z0-9]{1,5})?$", r"\1"), ""
+    )
 
 
 def _find_flat(wanted: pa.Array, names: pa.Array) -> np.ndarray:

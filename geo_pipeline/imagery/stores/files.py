@@ -24,7 +24,12 @@ from geo_pipeline.imagery.stores.store import FOUND, FoundFile, Span, Store, Who
 
 IMAGE_SUFFIXES = tuple(
     f".{ending}"
-    for group in ("jpg jpeg jpe jfif", "png apng webp gif", "tif tiff bmp ppm pgm", "heic heif avif jp2 j2k")
+    for group in (
+        "jpg jpeg jpe jfif jif pjpeg mpo",
+        "png apng webp gif",
+        "tif tiff bmp ppm pgm",
+        "heic heif hif avif jp2 j2k",
+    )
     for ending in group.split()
 )
 """Endings of files that are taken for photographs; other files of a folder are passed over."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geo_pipeline.imagery.stores.files import absolute, is_url
+from geo_pipeline.imagery.stores.store import PROBLEMS
 
 _ODD = r"^/|(^|/)\.\.?(/|$)|//|\\|^[A-Za-z]:|^\w+://"
 """Paths that are not simply a name below a folder."""
@@ -60,6 +61,8 @@ class PathRule:
             if Path(full).is_file():
                 if _below(os.path.realpath(full), os.path.realpath(self._root)):
                     return "not_a_file", f"The file {path} does not end as photographs do, or is hidden. Rename it."
+                if _below(full, self._root):
+                    return "path_outside", PROBLEMS["path_outside"]
                 words = f"The path {path} lies outside the image folder; only files below it are read."
                 return "path_outside", words
         return None

@@ -185,7 +185,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise SourceError(
-            f"found that {url} cannot be read ({error}). Run: pip install 'geo-pipeline[cloud]'"
+            f"found that {url} cannot be read ({error}). Run: pip install 'geolocalization-pipeline[cloud]'"
         ) from error
     except ValueError as error:
         raise SourceError(

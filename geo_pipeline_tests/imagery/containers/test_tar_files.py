@@ -73,6 +73,15 @@ def test_only_photographs_count_and_hidden_files_and_folders_are_passed_over():
     assert problems(entries_of(data)) == {"e1/a.jpg": None, "e1/empty.jpg": "zero_bytes"}
 
 
+@pytest.mark.parametrize("sidecars", [True, False])
+def test_a_photograph_by_its_bytes_is_no_less_one_for_its_name(sidecars):
+    names = ["x/p1", "p2.jpg", "p2.jpg_orig", "p2.bak", "p3.jpg_orig", "p4.dat", "1234.5678", "p5.mp4", "p6.nef"]
+    data = tar_of(*((name, JPEG) for name in names), ("LICENSE", b"free"), ("p7.dat", b"no photograph"), ("empty", b""))
+    found = {entry.name: entry.problem for entry in entries_of(data, sidecars=sidecars)}
+    aside = {} if sidecars else {"p3.jpg_orig": "unknown_ending", "p4.dat": "unknown_ending"}
+    assert found == {"x/p1": None, "p2.jpg": None, "1234.5678": None, **aside}
+
+
 def test_links_devices_and_names_that_lead_out_are_entries_with_a_problem():
     data = tar_of(
         special("passwd.jpg", tarfile.SYMTYPE, "/etc/passwd"),

@@ -70,6 +70,21 @@ def test_sidecars_that_stand_apart_are_told_with_what_to_do(photographs_first, s
         )
 
 
+@pytest.mark.parametrize("sidecars", [True, False])
+def test_positions_elsewhere_in_the_archive_are_told_with_what_to_do(sidecars):
+    photographs = [(f"images/{n}.jpg", JPEG) for n in range(3)]
+    texts = [(f"meta/{n}.json", b'{"lat": 1, "lon": 2}') for n in range(3)]
+    *found, last = entries_of(tar_of(*photographs, *texts), sidecars=sidecars, exif=True)
+    assert (len(found), last.name, last.problem) == (3, "meta/0.json", "sidecars_apart")
+    assert "3 members such as meta/0.json in other folders" in last.detail
+    table = ("all.csv", b"path,lat,lon\nimages/0.jpg,1,2\n")
+    *found, last = entries_of(tar_of(table, *photographs), sidecars=sidecars, exif=True)
+    assert (len(found), last.name, last.problem) == (3, "all.csv", "sidecars_apart")
+    assert "--metadata" in last.detail
+    placed = [(name, with_exif(10, 20)) for name, _ in photographs]
+    assert len(entries_of(tar_of(table, *placed, *texts), sidecars=sidecars, exif=True)) == 3
+
+
 def test_nothing_is_told_of_sidecars_where_every_photograph_has_a_position_or_a_metadata_file():
     placed = with_exif(10, 20)
     with_positions = tar_of(("a.jpg", placed), ("b.jpg", placed), ("a.txt", b"a caption"), ("b.json", b"{}"))

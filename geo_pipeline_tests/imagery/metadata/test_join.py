@@ -98,6 +98,16 @@ def test_composed_and_decomposed_letters_are_one_name(written):
     assert matches(ids("Mu\u0308ller é"), entries_of(name)) == [(name, None)]
 
 
+def test_a_suffix_in_large_letters_is_the_same_suffix():
+    assert matches(paths("x/a.JPG"), entries_of("x/a.jpg")) == [("x/a.jpg", None)]
+    assert matches(paths("a.jpg"), entries_of("x/a.JPG")) == [("x/a.JPG", None)]
+    assert matches(paths("A.jpg"), entries_of("a.jpg"))[0] == ("A.jpg", "missing_file"), "only the suffix"
+    both = entries_of("a.jpg", "a.JPG")
+    assert matches(paths("a.JPG", "a.jpg"), both) == [("a.JPG", None), ("a.jpg", None)]
+    assert matches(paths("a.Jpg"), both)[0] == ("a.Jpg", "ambiguous_file")
+    assert matches(paths("a.JPG", "a.Jpg"), entries_of("a.jpg"))[0] == ("a.JPG", "ambiguous_file")
+
+
 def test_two_files_whose_names_differ_only_in_their_composition_stay_two():
     names = [unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD")]
     assert matches(ids(*names), entries_of(*names)) == [(name, None) for name in names]

@@ -58,3 +58,13 @@ def test_what_is_no_metadata_is_one_clear_error(tmp_path, content, said):
     (tmp_path / "m.json").write_bytes(content)
     with pytest.raises(SourceError, match=said):
         read_metadata(str(tmp_path / "m.json"))
+
+
+def test_half_of_a_pair_of_surrogates_stays_readable(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        r'{"image_id": "a\ud83d", "lat": 1, "lon": "\udc00"}'
+        + "\n"
+        + r'{"image_id": "\ud83d\ude00", "lat": 1, "lon": 2}'
+    )
+    assert read_metadata(str(path))["image_id"].to_pylist() == ["a\\ud83d", "\N{GRINNING FACE}"]
