@@ -15,6 +15,7 @@ from geo_pipeline.commands.options import (
     DEFAULT_HOME,
     BaselinesOption,
     BenchmarkOption,
+    ClipOption,
     ConfigOption,
     FormatOption,
     GpusOption,
@@ -23,7 +24,9 @@ from geo_pipeline.commands.options import (
     JsonOption,
     LinksOption,
     MetadataOption,
+    OneFormerOption,
     ProfileOption,
+    QwenOption,
     RejectedOption,
     SeedOption,
     SetOption,
@@ -67,6 +70,9 @@ def run(
     set_: SetOption = None,
     gpus: GpusOption = None,
     workers: WorkersOption = None,
+    clip: ClipOption = None,
+    oneformer: OneFormerOption = None,
+    qwen2vl: QwenOption = None,
     home: HomeOption = DEFAULT_HOME,
     seed: SeedOption = None,
     select: Annotated[
@@ -104,7 +110,9 @@ def run(
         text = None if config is None else config_of(config)
         chosen_baselines = baselines_of(baselines) if baselines else None
         files = (images, metadata, format, benchmarks, shards, max_rejected)
-        given = Choices(profile, seed, *files, chosen_baselines, follow_links, text, settings or None)
+        given = Choices(
+            profile, seed, *files, chosen_baselines, follow_links, text, settings or None, clip, oneformer, qwen2vl
+        )
         choices = settled(given, home)
         chosen = named_profile(choices)
         chosen.check_start(in_process)
@@ -331,6 +339,19 @@ def rehearse(
         from geo_pipeline.rehearsal.command import rehearse as rehearsed
 
         rehearsed(home, photographs, queries, shards)
+
+
+@app.command("convert-weights")
+def convert_weights(
+    source: Annotated[Path, typer.Argument(help="Folder of a model with pytorch_model.bin.", metavar="FOLDER")],
+    out: Annotated[Path, typer.Argument(help="The new folder, with model.safetensors.", metavar="OUT")],
+) -> None:
+    """Make safetensors of a model's pickled weights, for --oneformer; only plain tensors are read of the pickle."""
+    with plain_errors():
+        from geo_pipeline.commands.convert_weights import convert_weights as converted
+
+        for line in converted(source, out):
+            typer.echo(line)
 
 
 @sample_app.command()

@@ -127,7 +127,8 @@ def _says_found(text: str) -> bool:
 
 
 def test_nothing_in_the_library_unpickles_or_is_left_undone():
-    wrong = re.compile(r"\bimport pickle\b|\bpickle\.load|torch\.load\(|raise NotImplementedError|\bTODO\b|\bFIXME\b")
+    unpickles = r"\bimport pickle\b|\bpickle\.load|torch\.load\((?!.*weights_only=True)"
+    wrong = re.compile(rf"{unpickles}|raise NotImplementedError|\bTODO\b|\bFIXME\b")
     found = [f"{_short(path)}: {hit.group()}" for path in LIBRARY for hit in wrong.finditer(path.read_text())]
     assert not found
 

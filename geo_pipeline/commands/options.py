@@ -119,4 +119,31 @@ WorkersOption = Annotated[
         help="Workers of a training, a divisor of geosurge.training.lanes; without it those of --gpus or the profile.",
     ),
 ]
+ClipOption = Annotated[
+    str | None,
+    typer.Option(
+        "--clip",
+        metavar="FOLDER",
+        envvar="GEO_PIPELINE_CLIP",
+        help="A local CLIP instead of the profile's: open_clip_config.json and open_clip_model.safetensors.",
+    ),
+]
+OneFormerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--oneformer",
+        metavar="FOLDER",
+        envvar="GEO_PIPELINE_ONEFORMER",
+        help="A local OneFormer for ADE20K instead of the profile's, as `geo-pipeline convert-weights` makes one.",
+    ),
+]
+QwenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--qwen2vl",
+        metavar="FOLDER",
+        envvar="GEO_PIPELINE_QWEN2VL",
+        help="A local Qwen2-VL instead of the profile's, for generation and for the router.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

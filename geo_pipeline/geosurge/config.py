@@ -26,6 +26,11 @@ def _demand(condition: bool, message: str) -> None:
         raise ConfigError(f"found that {message}")
 
 
+CLIP_FILE = "open_clip_model.safetensors"
+PINNED_CLIP = {("ViT-L-14-336-quickgelu", "openai"): "81e38efc4637de5023b10e75a7f9bd1c6fa6b010"}
+"""The commit of the hub's repository of an open_clip name and tag, where it is pinned."""
+
+
 @dataclass(frozen=True)
 class VisionConfig:
     """The CLIP vision tower (section III-B).

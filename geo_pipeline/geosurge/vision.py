@@ -3,7 +3,7 @@
 Tokens before projection and output norm, all but the last blocks frozen and outside the autograd graph (section III-B).
 
 Loads any plain open_clip ViT by name, from a folder, or from the package's sample weights. Fusion with the class map
-belongs to `fusion`.
+belongs to `fusion`. open_clip is imported where it is used: whoever only sends a training away need not wait for it.
 
 Shapes: B images, C channels, H x W pixels, T tokens (CLS first, then patches row by row), D width.
 """
@@ -12,24 +12,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import open_clip
 import torch
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.model import resize_pos_embed
-from open_clip.transformer import VisionTransformer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from geo_pipeline.geosurge.config import VisionConfig
+from geo_pipeline.geosurge.activation import VisionWeightsError, activation_of_folder, check_activation
+from geo_pipeline.geosurge.config import CLIP_FILE, PINNED_CLIP, VisionConfig
 from geo_pipeline.sample_world.weights import weights_dir
 
+if TYPE_CHECKING:
+    import open_clip
+    from open_clip.transformer import VisionTransformer
+
 _TEXT_STANDIN: dict[str, Any] = {"context_length": 1, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
-
-
-class VisionWeightsError(RuntimeError):
-    """CLIP weights that are missing, of an unsupported kind, or do not go with the named architecture."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class VisionTower(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, visual: VisionTransformer, architecture: TowerArchitecture, trainable_blocks: int) -> None:
+    def __init__(self, visual: "VisionTransformer", architecture: TowerArchitecture, trainable_blocks: int) -> None:
         super().__init__()
         blocks = len(visual.transformer.resblocks)
         if trainable_blocks > blocks:
@@ -149,8 +146,10 @@ def build_tower(architecture: TowerArchitecture, trainable_blocks: int) -> Visio
     return VisionTower(visual, architecture, trainable_blocks)
 
 
-def _random_clip(architecture: TowerArchitecture) -> open_clip.CLIP:
+def _random_clip(architecture: TowerArchitecture) -> "open_clip.CLIP":
     """A CLIP whose text side is a stand-in: only the vision tower is read."""
+    import open_clip
+
     return open_clip.CLIP(
         embed_dim=architecture.embed_dim,
         vision_cfg=dict(architecture.vision_cfg),
@@ -160,20 +159,22 @@ def _random_clip(architecture: TowerArchitecture) -> open_clip.CLIP:
 
 
 def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
-    missing = [
-        name for name in ("open_clip_config.json", "open_clip_model.safetensors") if not (folder / name).is_file()
-    ]
+    missing = [name for name in ("open_clip_config.json", CLIP_FILE) if not (folder / name).is_file()]
     if missing:
         raise VisionWeightsError(
             f"found no CLIP model in {folder}: {' and '.join(missing)} not found; expected a folder with both "
             "(safetensors only, no pickle). Save the model in open_clip's local-dir layout, or correct vision.model."
         )
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    from open_clip.model import resize_pos_embed
+
     content = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
     preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, **content.get("preprocess_cfg", {})}
-    architecture = _architecture(content["model_cfg"], preprocess, config)
+    card = content["model_cfg"] | {"quick_gelu": activation_of_folder(config, content["model_cfg"], folder)}
+    architecture = _architecture(card, preprocess, config)
     clip = _random_clip(architecture)
     visual = _plain_vit(clip.visual, str(folder))
-    stored = load_file(folder / "open_clip_model.safetensors")
+    stored = load_file(folder / CLIP_FILE)
     tensors = {name: tensor.float() for name, tensor in stored.items() if name.startswith("visual.")}
     resize_pos_embed(tensors, clip)
     try:
@@ -187,6 +188,8 @@ def _load_folder(folder: Path, config: VisionConfig) -> VisionTower:
 
 
 def _load_named(config: VisionConfig) -> VisionTower:
+    import open_clip
+
     card = open_clip.get_model_config(config.model)
     if card is None:
         raise VisionWeightsError(
@@ -197,7 +200,7 @@ def _load_named(config: VisionConfig) -> VisionTower:
     force_px = None if card["vision_cfg"].get("image_size") == config.input_px else config.input_px
     model = open_clip.create_model(
         config.model,
-        pretrained=config.pretrained,
+        pretrained=_weights(config),
         precision="fp32",
         force_image_size=force_px,
         **narrowed(card, config),
@@ -205,6 +208,23 @@ def _load_named(config: VisionConfig) -> VisionTower:
     card = {**card, **narrowed(card, config)}
     architecture = _architecture(card, open_clip.get_model_preprocess_cfg(model), config)
     return VisionTower(_plain_vit(model.visual, config.model), architecture, config.trainable_blocks)
+
+
+def _weights(config: VisionConfig) -> str | None:
+    """A tag or a file; of a pinned tag the file at its commit, which open_clip by itself does not ask for."""
+    commit = PINNED_CLIP.get((config.model, config.pretrained or ""))
+    if commit is None:
+        return config.pretrained
+    from open_clip.pretrained import download_pretrained_from_hf, get_pretrained_cfg
+
+    repository = str(get_pretrained_cfg(config.model, config.pretrained)["hf_hub"]).strip("/")
+    try:
+        return str(download_pretrained_from_hf(repository, CLIP_FILE, revision=commit))
+    except FileNotFoundError as error:
+        raise VisionWeightsError(
+            f"found no {CLIP_FILE} of {repository} at {commit} in the hub's cache and no way to fetch it ({error}); "
+            f"fetch it with `hf download {repository} {CLIP_FILE} --revision {commit}`, or name a folder with --clip"
+        ) from error
 
 
 def narrowed(card: Mapping[str, Any], config: VisionConfig) -> dict[str, Any]:
@@ -219,37 +239,6 @@ def narrowed(card: Mapping[str, Any], config: VisionConfig) -> dict[str, Any]:
     }
 
 
-def check_activation(config: VisionConfig, model_quick_gelu: bool) -> None:
-    """Refuse weights whose activation is not the model's.
-
-    OpenAI's weights under plain GELU give wrong features without any error.
-    """
-    if config.pretrained is None:
-        return
-    tag = open_clip.get_pretrained_cfg(config.model, config.pretrained)
-    if tag:
-        wanted: bool | None = bool(tag.get("quick_gelu", False))
-    else:
-        wanted = config.quick_gelu
-        if Path(config.pretrained).suffix != ".safetensors":
-            raise VisionWeightsError(
-                f"found that vision.pretrained is {config.pretrained!r}: neither a tag of {config.model} nor a "
-                ".safetensors file. Pickled weights are not loaded: convert them to safetensors first."
-            )
-    if wanted is None:
-        raise VisionWeightsError(
-            f"found that vision.pretrained is the file {config.pretrained}: a file of tensors does not say which "
-            "activation it was trained with. Set vision.quick_gelu to true for OpenAI's weights (model name with "
-            "-quickgelu), to false for those trained with GELU."
-        )
-    if wanted != model_quick_gelu:
-        raise VisionWeightsError(
-            f"found that the weights {config.pretrained!r} were trained with {'QuickGELU' if wanted else 'GELU'}, the "
-            f"model {config.model!r} computes {'QuickGELU' if model_quick_gelu else 'GELU'}: features would be "
-            f"silently wrong. Use the model name {'with' if wanted else 'without'} '-quickgelu'."
-        )
-
-
 def _architecture(card: Mapping[str, Any], preprocess: Mapping[str, Any], config: VisionConfig) -> TowerArchitecture:
     return TowerArchitecture(
         embed_dim=int(card["embed_dim"]),
@@ -260,7 +249,9 @@ def _architecture(card: Mapping[str, Any], preprocess: Mapping[str, Any], config
     )
 
 
-def _plain_vit(visual: object, source: str) -> VisionTransformer:
+def _plain_vit(visual: object, source: str) -> "VisionTransformer":
+    from open_clip.transformer import VisionTransformer
+
     if not isinstance(visual, VisionTransformer) or not isinstance(visual.patch_dropout, nn.Identity):
         raise VisionWeightsError(
             f"found that the vision tower of {source} is a {type(visual).__name__}; expected a plain open_clip "

@@ -44,6 +44,7 @@ class Choices:
     - `follow_links`: whether links of loose photographs may lead out of their folder.
     - `config`: the text of a configuration file; empty: without one.
     - `settings`: settings by their paths, as YAML; empty: the setting is taken away, and with an empty path all are.
+    - `clip`, `oneformer`, `qwen2vl`: local folders of networks; empty: those that the profile names.
     """
 
     profile: str | None = None
@@ -58,8 +59,14 @@ class Choices:
     follow_links: bool | None = None
     config: str | None = None
     settings: Mapping[str, str] | None = None
+    clip: str | None = None
+    oneformer: str | None = None
+    qwen2vl: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("clip", "oneformer", "qwen2vl"):
+            folder = getattr(self, name)
+            object.__setattr__(self, name, str(Path(folder).expanduser().absolute()) if folder else folder)
         for name in ("images", "metadata"):
             place = getattr(self, name)
             object.__setattr__(self, name, absolute_place(place) if place else place)
@@ -163,6 +170,9 @@ def choices_of_environment(environment: Mapping[str, str]) -> Choices:
         follow_links=_yes("GEO_PIPELINE_FOLLOW_LINKS", said("FOLLOW_LINKS")),
         config=config_of(config) if config else None,
         settings=settings_of(settings.split(";")) if settings else None,
+        clip=said("CLIP"),
+        oneformer=said("ONEFORMER"),
+        qwen2vl=said("QWEN2VL"),
     )
 
 

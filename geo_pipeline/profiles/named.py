@@ -18,6 +18,7 @@ from geo_pipeline.profiles.choices import (
     refuse_lost_choices,
     remembered_choices,
 )
+from geo_pipeline.profiles.networks import with_folders
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.photos import photos, shards_for
 from geo_pipeline.profiles.profile import Profile, ProfileError
@@ -45,6 +46,9 @@ VARIABLES = tuple(
         "FOLLOW_LINKS",
         "CONFIG",
         "SET",
+        "CLIP",
+        "ONEFORMER",
+        "QWEN2VL",
     )
 )
 DEFAULT_HOME = Path("workspace")
@@ -65,6 +69,7 @@ def named_profile(choices: Choices) -> Profile:
         profile = replace(profile, max_rejected_share=choices.max_rejected)
     if choices.baselines is not None:
         profile = replace(profile, everyday_baselines=choices.baselines)
+    profile = with_folders(profile, choices.clip, choices.oneformer, choices.qwen2vl)
     profile = changed(profile, read_config(choices.config or "") | read_assigned(choices.assigned))
     links = bool(choices.follow_links)
     return _with_benchmarks(profile, choices.benchmarks, links) if choices.benchmarks else profile

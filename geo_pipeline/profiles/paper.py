@@ -33,13 +33,8 @@ MAX_REJECTED_SHARE = 0.2
 anything goes wrong."""
 
 
-def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer: str | None = None) -> Profile:
-    """The profile `paper`. The metadata of `files` may name each row's set (docs/data.md).
-
-    `qwen2vl` and `oneformer` are local folders instead of the ids.
-    """
-    lvlm = LvlmConfig() if qwen2vl is None else LvlmConfig(model=qwen2vl, revision=None)
-    segmentation = SegmentationConfig() if oneformer is None else SegmentationConfig(model=oneformer, revision=None)
+def paper(files: FilesSpec, seed: int = 0) -> Profile:
+    """The profile `paper`. The metadata of `files` may name each row's set (docs/data.md)."""
     training = TrainingConfig(
         random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
     )
@@ -56,11 +51,11 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
         canonical_px=384,
         canonical_quality=92,
         partition=PartitionConfig(),
-        segmentation=segmentation,
+        segmentation=SegmentationConfig(),
         geosurge=GeoSurgeConfig(training=training),
         inference=InferenceConfig(),
-        lvlm=lvlm,
-        router=RouterConfig(lvlm=lvlm, seed=seed),
+        lvlm=LvlmConfig(),
+        router=RouterConfig(seed=seed),
         baselines=every_baseline(
             lambda name, idea: BaselineConfig(name, training=replace(training, micro_batch=MICRO_BATCH), idea=idea)
         ),

@@ -4,17 +4,25 @@ missing.
 Looks only; nothing is fetched and no weight is read. Whether a file is what it was belongs to `weights`.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from geo_pipeline.geosurge.config import VisionConfig
+from geo_pipeline.geosurge.config import CLIP_FILE, PINNED_CLIP, VisionConfig
 from geo_pipeline.lvlm.config import SAMPLE_WEIGHTS_PREFIX, LvlmConfig
 from geo_pipeline.segmentation.config import SegmentationConfig
 
 OPENAI_CLIP = ("ViT-L-14-336-quickgelu", "openai")
 """The open_clip name and tag whose files are looked for on the hub; those of other tags are looked for when loaded."""
+OPENAI_CLIP_REPOSITORY = "timm/vit_large_patch14_clip_336.openai"
+WEIGHTS = "model.safetensors"
+"""That file, or an index of several with all that it names."""
+_INDEX = f"{WEIGHTS}.index.json"
+_TOKENIZER = ("tokenizer_config.json", "tokenizer.json|vocab.json", "tokenizer.json|merges.txt")
+_QWEN2VL = ("config.json", WEIGHTS, "preprocessor_config.json", *_TOKENIZER)
+_ONEFORMER = ("config.json", WEIGHTS, "preprocessor_config.json|processor_config.json", *_TOKENIZER)
 _SETTINGS = ("*.json", "*.txt", "*.jinja")
 """What loaders read beside the weights, where it is there: sizes, pixel means, vocabularies, templates."""
 
@@ -23,8 +31,9 @@ _SETTINGS = ("*.json", "*.txt", "*.jinja")
 class NeededFiles:
     """Files of one model or class list.
 
-    `repository` is a Hugging Face id, or a local folder; `files` may use wildcards. `named` is what the configuration
-    of an asset that reads them calls it, where that is not the repository.
+    `repository` is a Hugging Face id, or a local folder; of `files` one may be several of which one is enough, with `|`
+    between them. `named` is what the configuration of an asset that reads them calls it, where that is not the
+    repository; `option` names a local folder in its place, `other` says another way to them.
     """
 
     purpose: str
@@ -33,19 +42,21 @@ class NeededFiles:
     revision: str = "main"
     kind: str = "model"
     named: str | None = None
+    option: str | None = None
+    other: str = ""
 
     def missing(self) -> list[str]:
         """One line that names the files that are not there and how to get them; empty when all are there."""
         folder = self.folder()
-        absent = [name for name in self.files if folder is None or not any(folder.glob(name))]
+        absent = [lacking for name in self.files for lacking in _lacking(folder, name)]
         if not absent:
             return []
         if Path(self.repository).is_absolute():
             return [f"{self.purpose}: {', '.join(absent)} in the folder {self.repository}"]
-        return [
-            f"{self.purpose}: {', '.join(absent)} of {self.repository} at revision {self.revision} "
-            f"(`{self.download()}`, or name a local folder by its whole path)"
-        ]
+        ways = [f"`{self.download()}`", *([self.other] if self.other else [])]
+        ways += [f"{self.option} FOLDER for a local one"] if self.option else []
+        what = f"{', '.join(absent)} of {self.repository} at revision {self.revision}"
+        return [f"{self.purpose}: {what} ({', or '.join(ways)})"]
 
     def download(self, *words: str) -> str:
         """The command that fetches the repository, or with the name of a file that file alone."""
@@ -57,7 +68,9 @@ class NeededFiles:
         folder = self.folder()
         if folder is None:
             return {}
-        found = {path for pattern in (*self.files, *_SETTINGS) for path in folder.glob(pattern) if not path.is_dir()}
+        patterns = [each for name in self.files for each in name.split("|") if name != WEIGHTS]
+        patterns += ["*.safetensors"] if WEIGHTS in self.files else []
+        found = {path for pattern in (*patterns, *_SETTINGS) for path in folder.glob(pattern) if not path.is_dir()}
         return {path.relative_to(folder).as_posix(): path for path in sorted(found)}
 
     def folder(self) -> Path | None:
@@ -79,12 +92,7 @@ def needed_files(
     for user, lvlm in (("generation", generation), ("router", router)):
         users.setdefault((lvlm.model, lvlm.revision), []).append(user)
     found = [
-        NeededFiles(
-            f"Qwen2-VL ({' and '.join(who)})",
-            model,
-            ("config.json", "tokenizer.json", "*.safetensors"),
-            revision or "main",
-        )
+        NeededFiles(f"Qwen2-VL ({' and '.join(who)})", model, _QWEN2VL, revision or "main", option="--qwen2vl")
         for (model, revision), who in users.items()
     ]
     found += _oneformer(segmentation)
@@ -93,29 +101,55 @@ def needed_files(
 
 
 def _oneformer(config: SegmentationConfig) -> list[NeededFiles]:
-    purpose, files = "OneFormer (segmentation)", ("config.json", "*.safetensors")
-    if config.model.startswith(SAMPLE_WEIGHTS_PREFIX) or Path(config.model).is_absolute():
-        return [NeededFiles(purpose, config.model, (*files, config.class_info))]
+    if config.model.startswith(SAMPLE_WEIGHTS_PREFIX):
+        return []
     repository, _, name = config.class_info.rpartition("/")
-    return [
-        NeededFiles(purpose, config.model, files, config.revision or "main"),
-        NeededFiles("class list of OneFormer", repository, (name,), kind="dataset", named=config.class_info),
-    ]
+    other = (
+        "" if Path(config.model).is_absolute() else "`geo-pipeline convert-weights` with the pickle of its main branch"
+    )
+    files = _ONEFORMER if repository else (*_ONEFORMER, name)
+    revision = config.revision or "main"
+    found = [NeededFiles("OneFormer (segmentation)", config.model, files, revision, option="--oneformer", other=other)]
+    if repository:
+        found.append(
+            NeededFiles("class list of OneFormer", repository, (name,), kind="dataset", named=config.class_info)
+        )
+    return found
 
 
 def _tower(config: VisionConfig) -> list[NeededFiles]:
     if config.model.startswith("local-dir:"):
         folder = Path(config.model.removeprefix("local-dir:")).absolute()
-        names = ("open_clip_config.json", "open_clip_model.safetensors")
+        names = ("open_clip_config.json", CLIP_FILE)
         return [NeededFiles("CLIP tower", str(folder), names, named=config.model)]
     if config.pretrained is not None and config.pretrained.endswith(".safetensors"):
         file = Path(config.pretrained).absolute()
         return [NeededFiles(f"weights of {config.model}", str(file.parent), (file.name,), named=config.model)]
     if (config.model, config.pretrained) == OPENAI_CLIP:
-        repository = "timm/vit_large_patch14_clip_336.openai"
-        purpose = "CLIP ViT-L/14-336 of OpenAI through open_clip"
-        return [NeededFiles(purpose, repository, ("*.safetensors",), named=config.model)]
+        purpose, commit = "CLIP ViT-L/14-336 of OpenAI through open_clip", PINNED_CLIP[OPENAI_CLIP]
+        return [NeededFiles(purpose, OPENAI_CLIP_REPOSITORY, (CLIP_FILE,), commit, named=config.model, option="--clip")]
     return []
+
+
+def _lacking(folder: Path | None, name: str) -> list[str]:
+    """What of an entry of `files` is not there."""
+    if folder is not None and name == WEIGHTS:
+        return _lacking_weights(folder)
+    there = folder is not None and any((folder / each).is_file() for each in name.split("|"))
+    return [] if there else [name.replace("|", " or ")]
+
+
+def _lacking_weights(folder: Path) -> list[str]:
+    index = folder / _INDEX
+    if (folder / WEIGHTS).is_file():
+        return []
+    if not index.is_file():
+        return [f"{WEIGHTS} (or {_INDEX} with what it names)"]
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [f"{_INDEX} (found damaged)"]
+    return [shard for shard in shards if not (folder / shard).is_file()]
 
 
 def hub_cache() -> Path:

@@ -22,7 +22,8 @@ from geo_pipeline.profiles.requirements import NeededFiles
 
 LOG = logging.getLogger(__name__)
 NOTED = "weights.json"
-_WEIGHTS, _SEAL = "weights", "digest"
+_WEIGHTS, _COMMITS, _SEAL = "weights", "commits", "digest"
+"""`commits`: what a branch or pull request of the hub was when it was read last."""
 _HUB_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA1_DIGITS = 40
 _PIECE_BYTES = 2**20
@@ -46,9 +47,12 @@ def check_weights(needs: Iterable[NeededFiles], home: Path, renewal: Callable[[N
     file that is damaged, or changed since.
     """
     noted, problems = _noted(home / NOTED), []
+    commits = _commits(home / NOTED)
     for need in needs:
         known = noted.setdefault(f"{need.kind} {need.repository} {need.revision}", {})
-        present = need.present()
+        present, folder = need.present(), need.folder()
+        if folder is not None and folder.parent.name == "snapshots":
+            commits[f"{need.kind} {need.repository} {need.revision}"] = folder.name
         for name in sorted({*known, *present}):
             try:
                 known[name] = _examined(f"{name} of {need.repository}", present.get(name), known.get(name))
@@ -59,7 +63,7 @@ def check_weights(needs: Iterable[NeededFiles], home: Path, renewal: Callable[[N
                     f"{error}; put that file back, or, if the change is meant, delete {home / NOTED} and make "
                     f"anew what was made with it: `{renewal(need)}`"
                 )
-    _note(home / NOTED, noted)
+    _note(home / NOTED, noted, commits)
     if problems:
         raise ProfileError("\n".join(problems))
 
@@ -119,8 +123,14 @@ def _noted(place: Path) -> dict[str, dict[str, Note]]:
     return {}
 
 
-def _note(place: Path, noted: dict[str, dict[str, Note]]) -> None:
-    text = json.dumps({_WEIGHTS: noted, _SEAL: _digest(noted)}, indent=1) + "\n"
+def _commits(place: Path) -> dict[str, str]:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads(place.read_text(encoding="utf-8"))[_COMMITS])
+    return {}
+
+
+def _note(place: Path, noted: dict[str, dict[str, Note]], commits: dict[str, str]) -> None:
+    text = json.dumps({_WEIGHTS: noted, _COMMITS: commits, _SEAL: _digest(noted)}, indent=1) + "\n"
     with contextlib.suppress(OSError):  # a home that may only be read: then they are read at every start
         if not place.is_file() or place.read_text(encoding="utf-8", errors="replace") != text:
             write_whole(place, text)

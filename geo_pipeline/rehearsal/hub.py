@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import OneFormerConfig, OneFormerForUniversalSegmentation, SwinConfig
 from transformers.utils.logging import disable_progress_bar
 
-from geo_pipeline.geosurge.config import VisionConfig
+from geo_pipeline.geosurge.config import PINNED_CLIP, VisionConfig
 from geo_pipeline.geosurge.vision import narrowed
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.lvlm.small import build_small_qwen2vl
@@ -84,7 +84,7 @@ def make_hub(
 def clip_repository(vision: VisionConfig) -> Repository:
     """Where open_clip looks for the weights of a tag."""
     tag = open_clip.get_pretrained_cfg(vision.model, vision.pretrained or "")
-    return Repository(str(tag["hf_hub"]).strip("/"), "main")
+    return Repository(str(tag["hf_hub"]).strip("/"), PINNED_CLIP.get((vision.model, vision.pretrained or ""), "main"))
 
 
 def store(cache: Path, repository: Repository, files: Path) -> None:

@@ -2,20 +2,25 @@
 
 from dataclasses import dataclass
 
+CLASS_LIST = "ade20k_panoptic.json"
+CLASS_LISTS = "shi-labs/oneformer_demo"
+"""The hub's data set with the class lists of OneFormer."""
+
 
 @dataclass(frozen=True)
 class SegmentationConfig:
     """OneFormer for ADE20K (GeoSURGE section III-B).
 
-    `model` is a Hugging Face id at the pinned `revision`, a local folder, or `sample:oneformer` (in the package).
+    `model` is a Hugging Face id at `revision`, a local folder, or `sample:oneformer` (in the package). The revision is
+    the pull request of the hub that adds safetensors: the main branch holds a pickle only.
     `class_info` is the JSON of class names: a file name inside the folder or, for an id, `<dataset repository>/<file>`.
     `input_px` is the shorter side that the network sees; None keeps the processor's own resize. `batch` bounds the
     images of one forward.
     """
 
     model: str = "shi-labs/oneformer_ade20k_swin_large"
-    revision: str | None = "4a5bac8e64f82681a12db2e151a4c2f4ce6092b2"
-    class_info: str = "shi-labs/oneformer_demo/ade20k_panoptic.json"
+    revision: str | None = "refs/pr/1"
+    class_info: str = f"{CLASS_LISTS}/{CLASS_LIST}"
     input_px: int | None = None
     batch: int = 8
     classes: int = 150
@@ -29,4 +34,4 @@ class SegmentationConfig:
     @classmethod
     def sample(cls) -> "SegmentationConfig":
         """The small OneFormer shipped with the sample world."""
-        return cls(model="sample:oneformer", revision=None, class_info="ade20k_panoptic.json", input_px=64, batch=32)
+        return cls(model="sample:oneformer", revision=None, class_info=CLASS_LIST, input_px=64, batch=32)

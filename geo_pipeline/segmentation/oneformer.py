@@ -88,7 +88,7 @@ def _source(config: SegmentationConfig) -> tuple[str, str | None]:
     missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")):
         missing.append("processor_config.json")
-    if not (folder / config.class_info).is_file():
+    if not _class_list_on_hub(config) and not (folder / config.class_info).is_file():
         missing.append(config.class_info)
     if missing:
         raise SegmentationModelError(
@@ -97,6 +97,10 @@ def _source(config: SegmentationConfig) -> tuple[str, str | None]:
             "segmentation.class_info."
         )
     return str(folder), None
+
+
+def _class_list_on_hub(config: SegmentationConfig) -> bool:
+    return "/" in config.class_info
 
 
 def _load_model(source: str, revision: str | None, config: SegmentationConfig) -> OneFormerForUniversalSegmentation:
@@ -125,9 +129,8 @@ def _load_model(source: str, revision: str | None, config: SegmentationConfig) -
 def _load_processor(
     source: str, revision: str | None, config: SegmentationConfig, task_length: int
 ) -> OneFormerProcessor:
-    if Path(source).is_dir():
-        repo_path, class_info = source, config.class_info
-    else:
+    repo_path, class_info = source, config.class_info
+    if _class_list_on_hub(config):
         repo_path, class_info = config.class_info.rsplit("/", 1)
     overrides = (
         {}

@@ -52,7 +52,7 @@ def test_one_photograph_is_seen_and_placed_as_in_a_table(trained, featured, infe
     row = featured.slice(7, 1)
     pair = decode_pair(row["jpeg"][0].as_py(), row["class_map_png"][0].as_py(), 32)
     features_1D = model.encode_photograph(*pair)
-    np.testing.assert_allclose(features_1D[0], row["feature"][0].as_py(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(features_1D[0], row["feature"][0].as_py(), atol=3e-4)  # a table keeps half precision
     predicted = CellPredictor(trained.checkpoint, inference, "cpu")(featured)
     places = model.best_places(torch.tensor(featured["feature"].to_pylist()))
     assert [tuple(place) for place in places] == list(

@@ -1,17 +1,15 @@
+import json
 import shutil
+import subprocess
+import sys
 
 import open_clip
 import pytest
 import torch
 
+from geo_pipeline.geosurge.activation import check_activation
 from geo_pipeline.geosurge.config import VisionConfig
-from geo_pipeline.geosurge.vision import (
-    TowerArchitecture,
-    VisionWeightsError,
-    build_tower,
-    check_activation,
-    load_tower,
-)
+from geo_pipeline.geosurge.vision import TowerArchitecture, VisionWeightsError, build_tower, load_tower
 from geo_pipeline_tests.geosurge.tiny_geosurge import write_clip
 
 
@@ -70,6 +68,35 @@ def test_gelu_and_quickgelu_give_other_tokens_from_the_same_weights(clip_dir, tm
     shutil.copy(clip_dir / "open_clip_model.safetensors", plain / "open_clip_model.safetensors")
     difference = load_tower(vision(clip_dir))(pixels()) - load_tower(vision(plain))(pixels())
     assert difference.abs().max() > 1e-3
+
+
+def without_a_word(folder):
+    """The same CLIP in a folder whose card does not say which activation its weights want."""
+    config = folder / "open_clip_config.json"
+    content = json.loads(config.read_text())
+    del content["model_cfg"]["quick_gelu"]
+    config.write_text(json.dumps(content))
+    return folder
+
+
+def test_a_folder_that_does_not_say_its_activation_is_refused_unless_the_settings_do(clip_dir, tmp_path):
+    """Its weights were taken for GELU without a word, and features were wrong."""
+    silent = without_a_word(shutil.copytree(clip_dir, tmp_path / "silent"))
+    with pytest.raises(VisionWeightsError, match=r"no quick_gelu .*--set geosurge\.vision\.quick_gelu=true"):
+        load_tower(vision(silent))
+    said = load_tower(vision(silent, quick_gelu=True))
+    assert said.architecture.quick_gelu
+    assert torch.equal(said(pixels()), load_tower(vision(clip_dir))(pixels()))
+    with pytest.raises(VisionWeightsError, match="expected the same"):
+        load_tower(vision(clip_dir, quick_gelu=False))
+
+
+def test_a_training_is_imported_without_open_clip():
+    code = (
+        "import sys, geo_pipeline.geosurge.training, geo_pipeline.baselines.training; print('open_clip' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 import pickle
 import tarfile
 from dataclasses import replace
@@ -12,7 +13,7 @@ from geo_pipeline.profiles.named import named_profile, profile_of_environment, r
 from geo_pipeline.profiles.paper import paper
 from geo_pipeline.profiles.photos import photos
 from geo_pipeline.profiles.profile import ProfileError
-from geo_pipeline.profiles.requirements import NeededFiles
+from geo_pipeline.profiles.requirements import WEIGHTS, NeededFiles
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.profiles.sources import CombinedSpec, FilesSpec, PlanetSpec, files_spec
 from geo_pipeline_tests.imagery.drawn_files import with_exif
@@ -78,11 +79,66 @@ def test_paper_says_everything_that_is_missing_in_one_message(tmp_path, monkeypa
 
 
 def test_a_local_folder_serves_in_the_place_of_an_id(tmp_path):
-    need = NeededFiles("Qwen2-VL", str(tmp_path), ("config.json", "*.safetensors"))
-    assert "*.safetensors" in need.missing()[0]
-    (tmp_path / "config.json").touch()
-    (tmp_path / "model-00001.safetensors").touch()
+    need = NeededFiles("Qwen2-VL", str(tmp_path), ("config.json", WEIGHTS, "tokenizer.json|vocab.json"))
+    assert need.missing() == [
+        "Qwen2-VL: config.json, model.safetensors (or model.safetensors.index.json with what it names), "
+        f"tokenizer.json or vocab.json in the folder {tmp_path}"
+    ]
+    for name in ("config.json", "model.safetensors", "vocab.json"):
+        (tmp_path / name).touch()
     assert need.missing() == []
+
+
+def test_every_file_that_an_index_names_is_looked_for(tmp_path):
+    """One of five was enough once, and the run ended where the weights were read."""
+    need = NeededFiles("Qwen2-VL", str(tmp_path), (WEIGHTS,))
+    shards = [f"model-{number:05d}-of-00003.safetensors" for number in (1, 2, 3)]
+    (tmp_path / shards[0]).touch()
+    assert "model.safetensors (or model.safetensors.index.json" in need.missing()[0]
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": shards[0], "b": shards[1], "c": shards[2], "d": shards[1]}}))
+    assert need.missing() == [f"Qwen2-VL: {shards[1]}, {shards[2]} in the folder {tmp_path}"]
+    (tmp_path / shards[1]).touch()
+    (tmp_path / shards[2]).symlink_to(tmp_path / "nowhere")
+    assert need.missing() == [f"Qwen2-VL: {shards[2]} in the folder {tmp_path}"]
+    index.write_text("{")
+    assert "model.safetensors.index.json (found damaged)" in need.missing()[0]
+
+
+def test_a_pull_request_of_the_hub_is_found_in_its_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    need = NeededFiles("OneFormer", "owner/net", ("config.json",), revision="refs/pr/1")
+    repository = tmp_path / "models--owner--net"
+    (repository / "refs" / "refs" / "pr").mkdir(parents=True)
+    (repository / "refs" / "refs" / "pr" / "1").write_text("e" * 40)
+    (repository / "snapshots" / ("e" * 40)).mkdir(parents=True)
+    assert "hf download owner/net --revision refs/pr/1" in need.missing()[0]
+    (repository / "snapshots" / ("e" * 40) / "config.json").touch()
+    assert need.missing() == []
+
+
+def test_folders_of_the_command_line_stand_in_the_place_of_the_papers_networks(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "i").mkdir()
+    (tmp_path / "m.csv").write_text("IMG_ID,LAT,LON\n")
+    folders = {name: str(tmp_path / name) for name in ("clip", "oneformer", "qwen2vl")}
+    chosen = Choices("paper", images=str(tmp_path / "i"), metadata=str(tmp_path / "m.csv"), **folders)
+    profile = named_profile(chosen)
+    assert profile.geosurge.vision.model == f"local-dir:{folders['clip']}"
+    assert {each.vision.model for each in profile.baselines} == {f"local-dir:{folders['clip']}"}
+    assert profile.lvlm.model == profile.router.lvlm.model == folders["qwen2vl"]
+    lines = {line.partition(":")[0]: line for line in profile.missing()}
+    assert sorted(lines) == [
+        "CLIP tower", "OneFormer (segmentation)", "Qwen2-VL (generation and router)", "class list of OneFormer"
+    ]  # fmt: skip
+    assert "hf download" not in lines["OneFormer (segmentation)"]
+    (tmp_path / "oneformer").mkdir()
+    (tmp_path / "oneformer" / "ade20k_panoptic.json").touch()
+    assert named_profile(chosen).segmentation.class_info == "ade20k_panoptic.json"
+    chosen.remember(tmp_path / "home")
+    assert remembered_choices(tmp_path / "home").qwen2vl == folders["qwen2vl"]
+    without = Choices(qwen2vl="").after(chosen)
+    assert named_profile(without).lvlm.model == "Qwen/Qwen2-VL-7B-Instruct"
 
 
 def test_a_fetched_revision_is_found_in_the_hub_cache(tmp_path, monkeypatch):

@@ -222,7 +222,13 @@ def test_the_start_check_looks_for_the_models_that_are_set(tmp_path, monkeypatch
     assert "Qwen2-VL (router): " in apart
     (tmp_path / "qwen").mkdir()
     assert f"in the folder {tmp_path / 'qwen'}" in needs(f"lvlm.model={tmp_path / 'qwen'}")
-    for file in ("config.json", "tokenizer.json", "model.safetensors"):
+    for file in (
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "preprocessor_config.json",
+        "model.safetensors",
+    ):
         (tmp_path / "qwen" / file).touch()
     assert "Qwen2-VL" not in needs(f"lvlm.model={tmp_path / 'qwen'}")
     tower = needs(f"geosurge.vision.model=local-dir:{tmp_path}", "geosurge.vision.pretrained=null")
