@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from geo_pipeline.home.artifact import ALL, table
 from geo_pipeline.home.home import Home, MissingArtifactError
+from geo_pipeline.home.integrity import Use
 
 ProfileT = TypeVar("ProfileT")
 
@@ -29,8 +30,8 @@ class HomeReads(Generic[ProfileT]):
         """One key of a table: all columns (checked against the contract) or some, all rows or those of some images."""
         return self.home.read_table(name, key, columns, ids)
 
-    def path(self, name: str, key: str = ALL) -> Path:
-        """The file of one key of a table, for a loop that reads it itself."""
+    def path(self, name: str, key: str = ALL, use: Use = "whole") -> Path:
+        """The file of one key of a table, for a loop that reads it itself: whole, or a part of it."""
         artifact = table(name, key)
         self.home.opened(artifact)
         file = self.home.location(artifact)
@@ -38,7 +39,7 @@ class HomeReads(Generic[ProfileT]):
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
             )
-        self.home.verify(artifact)
+        self.home.verify(artifact, use)
         return file
 
     def predictions(self, method: str, query_set: str) -> pa.Table:
@@ -66,6 +67,6 @@ class HomeReads(Generic[ProfileT]):
                 keys.append(key)
         return keys
 
-    def listed_paths(self, manifest_name: str, table_name: str) -> list[Path]:
-        """The files of a table that a manifest lists."""
-        return [self.path(table_name, key) for key in self.listed(manifest_name, table_name)]
+    def listed_paths(self, manifest_name: str, table_name: str, use: Use = "whole") -> list[Path]:
+        """The files of a table that a manifest lists, for a loop that reads them whole, or a part of each."""
+        return [self.path(table_name, key, use) for key in self.listed(manifest_name, table_name)]
