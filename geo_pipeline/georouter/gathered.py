@@ -14,24 +14,26 @@ import pyarrow as pa
 from geo_pipeline.georouter.lessons import IMAGE_SCHEMA, needed_ids, refuse_missing
 from geo_pipeline.home.by_id import row_groups_by_id
 from geo_pipeline.home.writing import beside
+from geo_pipeline.routing.prompt import PromptVariant
 
 GATHERED = "router_images.arrow"
 _MADE_FROM = b"made_from"
 """Key of the file's schema: a digest of what it was gathered from."""
 
 
-def gather_images(georouting: Path, images: Sequence[Path], folder: Path) -> Path:
-    """Write the images of every trainable query and of its top-1 reference into a file in `folder`; returns its path.
+def gather_images(georouting: Path, images: Sequence[Path], folder: Path, variant: PromptVariant = "full") -> Path:
+    """Write the images of every trainable query into a file in `folder`, and those of the top-1 references where the
+    variant shows them; returns its path.
 
     `images` are Parquet files of the images contract that hold the queries and the references; of each its ids are
     read, then the row groups that hold wanted ones, one at a time in memory. The file is an Arrow IPC file with
     image_id, author, lat_deg, lon_deg and jpeg. One that is there whole, from the same files (by name, size and
     time), is used again. Raises `LessonsError` where nothing is trainable or an image is missing.
     """
-    location, made_from = folder / GATHERED, _digest(georouting, images)
+    location, made_from = folder / GATHERED, _digest(georouting, images, variant)
     if _made_from(location) == made_from:
         return location
-    needed = needed_ids(georouting)
+    needed = needed_ids(georouting, variant)
     wanted = pa.array(sorted(needed), pa.string())
     found: set[str] = set()
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,9 +51,10 @@ def gather_images(georouting: Path, images: Sequence[Path], folder: Path) -> Pat
     return location
 
 
-def _digest(georouting: Path, images: Sequence[Path]) -> bytes:
-    """Of the table's bytes, and of the images' names, sizes and times."""
+def _digest(georouting: Path, images: Sequence[Path], variant: PromptVariant) -> bytes:
+    """Of the table's bytes, the variant, and of the images' names, sizes and times."""
     hasher = hashlib.sha256(georouting.read_bytes())
+    hasher.update(variant.encode())
     for file in images:
         status = file.stat()
         hasher.update(f"{file.name}:{status.st_size}:{status.st_mtime_ns}\n".encode())

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline.georouter.config import RouterConfig
-from geo_pipeline.georouter.queries import Query, query_from_row
+from geo_pipeline.georouter.queries import Query, query_from_row, shows_top1
 from geo_pipeline.imagery.authors import author_key
+from geo_pipeline.routing.prompt import PromptVariant
 
 PLACE_DECIMALS = 1
 """Where no author is known, queries within about 11 km share a side of the split."""
@@ -54,9 +55,12 @@ class Lesson:
     held_out: bool
 
 
-def needed_ids(georouting: Path) -> set[str]:
-    """Ids of the trainable queries and of their top-1 references. Raises `LessonsError` where nothing is trainable."""
-    return _needed(_trainable(georouting))
+def needed_ids(georouting: Path, variant: PromptVariant) -> set[str]:
+    """Ids of the trainable queries, and of their top-1 references where the variant shows them.
+
+    Raises `LessonsError` where nothing is trainable.
+    """
+    return _needed(_trainable(georouting), variant)
 
 
 def refuse_missing(needed: Set[str], found: Set[str], where: str) -> None:
@@ -70,7 +74,8 @@ def refuse_missing(needed: Set[str], found: Set[str], where: str) -> None:
 
 
 def read_lessons(georouting: Path, images: Path, config: RouterConfig) -> list[Lesson]:
-    """Trainable rows of the table, in its order, with the JPEGs of the query and of the top-1 candidate.
+    """Trainable rows of the table, in its order, with the JPEGs of the query and, where it is shown, of the top-1
+    candidate.
 
     `images` is the file that `gather_images` wrote for this table. It is mapped into memory, and the JPEGs of the
     lessons are views of it: the file must stay in its place. Raises `LessonsError` where nothing is trainable or an
@@ -80,7 +85,7 @@ def read_lessons(georouting: Path, images: Path, config: RouterConfig) -> list[L
     with pa.memory_map(str(images)) as file:
         found = pa.ipc.open_file(file).read_all()
     row_of = {image_id: row for row, image_id in enumerate(found["image_id"].to_pylist())}
-    refuse_missing(_needed(rows), row_of.keys(), str(images))
+    refuse_missing(_needed(rows, config.variant), row_of.keys(), str(images))
     known = found.drop_columns("jpeg").to_pylist()
 
     def jpeg(image_id: str) -> pa.Buffer:
@@ -88,10 +93,10 @@ def read_lessons(georouting: Path, images: Path, config: RouterConfig) -> list[L
 
     lessons = []
     for row in rows:
-        top1_jpeg = jpeg(row["candidate_ids"][0]) if row["candidate_ids"] else None
+        top1 = _top1(row, config.variant)
         lessons.append(
             Lesson(
-                query=query_from_row(row, jpeg(row["image_id"]), top1_jpeg),
+                query=query_from_row(row, jpeg(row["image_id"]), None if top1 is None else jpeg(top1)),
                 target=float(row["label"]) if config.hard_labels else float(row["preference"]),
                 label=int(row["label"]),
                 held_out=_held_out(known[row_of[row["image_id"]]], config),
@@ -116,8 +121,13 @@ def _trainable(georouting: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _needed(rows: list[dict[str, Any]]) -> set[str]:
-    return {row["image_id"] for row in rows} | {row["candidate_ids"][0] for row in rows if row["candidate_ids"]}
+def _needed(rows: list[dict[str, Any]], variant: PromptVariant) -> set[str]:
+    return {row["image_id"] for row in rows} | {id_ for row in rows if (id_ := _top1(row, variant))}
+
+
+def _top1(row: dict[str, Any], variant: PromptVariant) -> str | None:
+    """Id of the top-1 reference that the prompt shows."""
+    return row["candidate_ids"][0] if row["candidate_ids"] and shows_top1(variant) else None
 
 
 def _held_out(image: dict[str, Any], config: RouterConfig) -> bool:

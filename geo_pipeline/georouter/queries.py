@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.imagery.decode import decode_rgb
-from geo_pipeline.routing.prompt import Coordinate, Prompt, RouterInputs, build_prompt
+from geo_pipeline.routing.prompt import Coordinate, Prompt, PromptVariant, RouterInputs, build_prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +47,15 @@ def query_from_row(row: Mapping[str, Any], jpeg: bytes | pa.Buffer, top1_jpeg: b
     )
 
 
+def shows_top1(variant: PromptVariant) -> bool:
+    """Whether a variant's prompt shows the top-1 reference image."""
+    return variant in ("full", "no_candidates", "no_generation")
+
+
 def query_prompt(query: Query, config: RouterConfig) -> Prompt:
     """The query's prompt in the configured variant."""
     with_image = config.variant != "coordinates_only"
-    with_top1 = config.variant in ("full", "no_candidates", "no_generation")
+    with_top1 = shows_top1(config.variant)
     inputs = RouterInputs(
         query_rgb_HWC=decode_rgb(query.jpeg) if with_image else None,
         generation=query.generation,

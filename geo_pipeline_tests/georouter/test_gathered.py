@@ -2,6 +2,7 @@
 of the disk, and what becomes of a gathered file that is not whole.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,6 +107,16 @@ def test_a_training_of_two_ranks_reads_ids_once_and_only_the_row_groups_that_hol
     for lessons in ranks:
         assert [bytes(each.query.jpeg) for each in lessons] == [images[each.query.image_id] for each in lessons]
         assert [bytes(each.query.top1_jpeg) for each in lessons] == [images[f"r{at % 2}"] for at in range(39)]
+
+
+@pytest.mark.parametrize("variant", ["image_only", "coordinates_only"])
+def test_a_router_that_is_shown_no_reference_reads_none(files, georouting, router_config, tmp_path, counted, variant):
+    gathered = gather_images(georouting / "georouting.parquet", files, tmp_path, variant)
+    assert counted.groups == [("router_queries", 0)]
+    config = replace(router_config, variant=variant)
+    assert len(read_lessons(georouting / "georouting.parquet", gathered, config)) == 39
+    with pytest.raises(LessonsError, match=r"no image for 2 of 41 ids \(r0, r1\)"):
+        read_lessons(georouting / "georouting.parquet", gathered, router_config)
 
 
 def _only_the_table(read_table):

@@ -45,12 +45,12 @@ def router_checkpoints(work: Work, method: Method) -> None:
 
     own = [work.path("images", key, "part") for key in router_query_shards(work.scope)]
     files = [*own, *work.listed_paths("image_manifest", "images", "part")]
-    georouting = work.path("georouting")
+    georouting, config = work.path("georouting"), router_config(work.scope, method)
     work.train(
         train,
         georouting=georouting,
-        images=gather_images(georouting, files, work.folder() / LAST),
-        config=router_config(work.scope, method),
+        images=gather_images(georouting, files, work.folder() / LAST, config.variant),
+        config=config,
         labels=how_labelled(work.scope),
     )
 
