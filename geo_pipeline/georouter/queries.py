@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.imagery.decode import decode_rgb
-from geo_pipeline.routing.prompt import Coordinate, Prompt, RouterInputs, build_prompt
+from geo_pipeline.routing.prompt import Coordinate, Prompt, PromptVariant, RouterInputs, build_prompt
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """`retrieval` and `generation` are None where the paradigm failed; `candidates` are the K-1 after the top one."""
+    """`retrieval` and `generation` are None where the paradigm failed; `candidates` are the K-1 after the top one.
+
+    A JPEG may be a view of a file that is mapped into memory: its bytes are then read when it is decoded.
+    """
 
     image_id: str
-    jpeg: bytes
-    top1_jpeg: bytes | None
+    jpeg: bytes | pa.Buffer
+    top1_jpeg: bytes | pa.Buffer | None
     retrieval: Coordinate | None
     generation: Coordinate | None
     candidates: tuple[Coordinate, ...]
@@ -29,7 +34,7 @@ class Query:
         return sum(len(f"{lat_deg:.0f}{lon_deg:.0f}") + 8 for lat_deg, lon_deg in places)
 
 
-def query_from_row(row: Mapping[str, Any], jpeg: bytes, top1_jpeg: bytes | None) -> Query:
+def query_from_row(row: Mapping[str, Any], jpeg: bytes | pa.Buffer, top1_jpeg: bytes | pa.Buffer | None) -> Query:
     """Query of a row with retrieval_, generation_ and candidate_ columns (candidates with the top one first)."""
     others = zip((row["candidate_lats_deg"] or [])[1:], (row["candidate_lons_deg"] or [])[1:], strict=True)
     return Query(
@@ -42,10 +47,15 @@ def query_from_row(row: Mapping[str, Any], jpeg: bytes, top1_jpeg: bytes | None)
     )
 
 
+def shows_top1(variant: PromptVariant) -> bool:
+    """Whether a variant's prompt shows the top-1 reference image."""
+    return variant in ("full", "no_candidates", "no_generation")
+
+
 def query_prompt(query: Query, config: RouterConfig) -> Prompt:
     """The query's prompt in the configured variant."""
     with_image = config.variant != "coordinates_only"
-    with_top1 = config.variant in ("full", "no_candidates", "no_generation")
+    with_top1 = shows_top1(config.variant)
     inputs = RouterInputs(
         query_rgb_HWC=decode_rgb(query.jpeg) if with_image else None,
         generation=query.generation,

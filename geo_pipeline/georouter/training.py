@@ -44,7 +44,7 @@ Asked = tuple[PromptBatch, Tensor]
 
 def train(
     georouting: Path,
-    images: list[Path],
+    images: Path,
     config: RouterConfig,
     out_dir: Path,
     report: Report,
@@ -52,7 +52,8 @@ def train(
 ) -> TrainingResult:
     """Train a router and write its checkpoint to `out_dir`; resumes an interrupted training of the same inputs.
 
-    `images` are Parquet files with the queries and their top-1 references. `report` gets one dictionary per epoch.
+    `images` is the file with the queries and their top-1 references that `gather_images` wrote before the workers
+    began. `report` gets one dictionary per epoch.
     `labels` says in the card how the table's labels were made.
     Raises `LessonsError`, `LvlmNotFoundError`, TrainingDivergedError, CheckpointError.
     """
@@ -95,7 +96,7 @@ class RouterTask(Task[Asked]):
     def __init__(
         self,
         georouting: Path,
-        images: list[Path],
+        images: Path,
         config: RouterConfig,
         workers: Workers,
         labels: Mapping[str, Any] | None = None,

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.home import integrity
 from geo_pipeline.home.artifact import ALL, Artifact, checkpoint, manifest, table
+from geo_pipeline.home.by_id import rows_by_id
 from geo_pipeline.home.halves import row_group_rows, writing_options
 from geo_pipeline.home.integrity import SEAL, DamageError, Use, file_state
 from geo_pipeline.home.writing import beside, write_whole
@@ -273,12 +273,11 @@ class Home:
         """Called with every artifact that is read; a recording home overrides it to see what is really read."""
 
     def _read_parquet(self, artifact: Artifact, columns: Sequence[str] | None, ids: Sequence[str] | None) -> pa.Table:
-        condition = None if ids is None else pc.field("image_id").isin(pa.array(list(ids), pa.string()))
         self.verify(artifact, "whole" if columns is None and ids is None else "part")
         with self._reading(artifact) as location:
-            return pq.read_table(
-                location, columns=None if columns is None else list(columns), filters=condition, partitioning=None
-            )
+            if ids is not None:
+                return rows_by_id(location, columns, ids)
+            return pq.read_table(location, columns=None if columns is None else list(columns), partitioning=None)
 
     @contextmanager
     def _reading(self, artifact: Artifact) -> Iterator[Path]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from geo_pipeline.home.artifact import ALL, table
 from geo_pipeline.home.halves import Halves, mapped
 from geo_pipeline.home.home import Home, MissingArtifactError
+from geo_pipeline.home.integrity import Use
 
 ProfileT = TypeVar("ProfileT")
 
@@ -34,8 +35,8 @@ class HomeReads(Generic[ProfileT]):
         """The vectors of a column of one key, mapped from its file: float16 (N, D), an array for each row group."""
         return mapped(self.path(name, key), column)
 
-    def path(self, name: str, key: str = ALL) -> Path:
-        """The file of one key of a table, for a loop that reads it itself."""
+    def path(self, name: str, key: str = ALL, use: Use = "whole") -> Path:
+        """The file of one key of a table, for a loop that reads it itself: whole, or a part of it."""
         artifact = table(name, key)
         self.home.opened(artifact)
         file = self.home.location(artifact)
@@ -43,7 +44,7 @@ class HomeReads(Generic[ProfileT]):
             raise MissingArtifactError(
                 f"found no {artifact.label()}, expected it in the home; materialize `{name}` first"
             )
-        self.home.verify(artifact)
+        self.home.verify(artifact, use)
         return file
 
     def predictions(self, method: str, query_set: str) -> pa.Table:
@@ -71,6 +72,6 @@ class HomeReads(Generic[ProfileT]):
                 keys.append(key)
         return keys
 
-    def listed_paths(self, manifest_name: str, table_name: str) -> list[Path]:
-        """The files of a table that a manifest lists."""
-        return [self.path(table_name, key) for key in self.listed(manifest_name, table_name)]
+    def listed_paths(self, manifest_name: str, table_name: str, use: Use = "whole") -> list[Path]:
+        """The files of a table that a manifest lists, for a loop that reads them whole, or a part of each."""
+        return [self.path(table_name, key, use) for key in self.listed(manifest_name, table_name)]

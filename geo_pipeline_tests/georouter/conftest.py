@@ -9,6 +9,7 @@ import pytest
 
 from geo_pipeline.contracts.contract import load
 from geo_pipeline.georouter.config import RouterConfig
+from geo_pipeline.georouter.gathered import gather_images
 from geo_pipeline.routing.table import build_georouting
 from geo_pipeline_tests import small_lvlm
 
@@ -36,7 +37,7 @@ def router_config(small_config):
 
 @pytest.fixture(scope="session")
 def georouting(tmp_path_factory):
-    """Folder with georouting.parquet and images.parquet (40 queries by 20 authors, 2 references)."""
+    """Folder with georouting.parquet, images.parquet (40 queries by 20 authors, 2 references), and these gathered."""
     folder = tmp_path_factory.mktemp("georouting")
     rng = np.random.default_rng(0)
     ids = [f"q{number:02d}" for number in range(QUERIES)]
@@ -72,6 +73,7 @@ def georouting(tmp_path_factory):
         }
     )
     pq.write_table(images, folder / "images.parquet")
+    gather_images(folder / "georouting.parquet", [folder / "images.parquet"], folder)
     return folder
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from geo_pipeline.georouter.gathered import GATHERED
 from geo_pipeline.georouter.training import RouterTask, train, train_on
 from geo_pipeline.training.checkpoint import CheckpointError
 from geo_pipeline.training.outcome import TrainingDivergedError
@@ -35,7 +36,7 @@ class WatchedTask(RouterTask):
 
 @pytest.fixture(scope="module")
 def files(georouting):
-    return georouting / "georouting.parquet", [georouting / "images.parquet"]
+    return georouting / "georouting.parquet", georouting / GATHERED
 
 
 @pytest.fixture(scope="module")

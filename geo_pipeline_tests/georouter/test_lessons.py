@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from geo_pipeline.georouter.gathered import GATHERED, gather_images
 from geo_pipeline.georouter.lessons import LessonsError, read_lessons
 from geo_pipeline.georouter.queries import query_prompt
 from geo_pipeline.routing.prompt import ImagePart
@@ -13,7 +14,7 @@ from geo_pipeline.routing.prompt import ImagePart
 
 @pytest.fixture
 def lessons(georouting, router_config):
-    return read_lessons(georouting / "georouting.parquet", [georouting / "images.parquet"], router_config)
+    return read_lessons(georouting / "georouting.parquet", georouting / GATHERED, router_config)
 
 
 def test_a_query_that_both_failed_is_left_out(lessons):
@@ -24,7 +25,7 @@ def test_targets_are_preferences_or_hard_labels(lessons, georouting, router_conf
     assert all(0 < lesson.target < 1 for lesson in lessons)
     assert all((lesson.target > 0.5) == bool(lesson.label) for lesson in lessons)
     hard = read_lessons(
-        georouting / "georouting.parquet", [georouting / "images.parquet"], replace(router_config, hard_labels=True)
+        georouting / "georouting.parquet", georouting / GATHERED, replace(router_config, hard_labels=True)
     )
     assert {lesson.target for lesson in hard} == {0.0, 1.0}
 
@@ -42,7 +43,8 @@ def test_bob_and_bob_are_on_one_side_of_the_split(lessons, georouting, router_co
     for image in images[1::2]:
         image["author"] = f" {image['author']}".upper() if image["author"] else None
     pq.write_table(pa.Table.from_pylist(images), tmp_path / "images.parquet")
-    found = read_lessons(georouting / "georouting.parquet", [tmp_path / "images.parquet"], router_config)
+    table = georouting / "georouting.parquet"
+    found = read_lessons(table, gather_images(table, [tmp_path / "images.parquet"], tmp_path), router_config)
     assert [lesson.held_out for lesson in found] == [lesson.held_out for lesson in lessons]
 
 
@@ -61,11 +63,12 @@ def test_missing_images_are_named(georouting, router_config, tmp_path):
     images = pq.read_table(georouting / "images.parquet")
     pq.write_table(images.slice(1), tmp_path / "some.parquet")
     with pytest.raises(LessonsError, match=r"no image for 1 of 41 ids \(q00\)"):
-        read_lessons(georouting / "georouting.parquet", [tmp_path / "some.parquet"], router_config)
+        gather_images(georouting / "georouting.parquet", [tmp_path / "some.parquet"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["some.parquet"]
 
 
 def test_a_table_with_nothing_to_learn_is_refused(georouting, router_config, tmp_path):
     table = pq.read_table(georouting / "georouting.parquet")
     pq.write_table(table.slice(39), tmp_path / "georouting.parquet")
     with pytest.raises(LessonsError, match="none trainable"):
-        read_lessons(tmp_path / "georouting.parquet", [georouting / "images.parquet"], router_config)
+        read_lessons(tmp_path / "georouting.parquet", georouting / GATHERED, router_config)

@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from geo_pipeline.contracts.contract import load as load_contract
+from geo_pipeline.georouter.gathered import GATHERED
 from geo_pipeline.georouter.training import epoch_batches, learning_rate, train
 from geo_pipeline.training.folder import LAST, LOGS
 
@@ -20,7 +21,7 @@ LABELS = {"distance": "great_circle", "alpha": 1.6, "epsilon_km": 1e-6}
 
 
 def run(georouting, config, out_dir, report=lambda row: None):
-    return train(georouting / "georouting.parquet", [georouting / "images.parquet"], config, out_dir, report, LABELS)
+    return train(georouting / "georouting.parquet", georouting / GATHERED, config, out_dir, report, LABELS)
 
 
 def hashes(folder):

@@ -11,6 +11,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from geo_pipeline.contracts.contract import load as load_contract
+from geo_pipeline.georouter.gathered import GATHERED
 from geo_pipeline.georouter.training import train
 from geo_pipeline.georouter.worker import RouterPredictor, method_name
 from geo_pipeline.lvlm.model import load
@@ -23,7 +24,7 @@ from geo_pipeline_tests.small_lvlm import plain_jpeg
 def checkpoint(georouting, router_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("router")
     config = replace(router_config, epochs=6, lr=2e-2, variant="full")
-    train(georouting / "georouting.parquet", [georouting / "images.parquet"], config, folder, lambda row: None)
+    train(georouting / "georouting.parquet", georouting / GATHERED, config, folder, lambda row: None)
     return folder
 
 

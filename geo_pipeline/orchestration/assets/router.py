@@ -11,6 +11,7 @@ from geo_pipeline.orchestration.partitions import Scope, every, router_query_sha
 from geo_pipeline.orchestration.recipe import GPU, Declaration, asset_for_each, checkpoint
 from geo_pipeline.orchestration.work import Work
 from geo_pipeline.routing.prompt import PromptVariant
+from geo_pipeline.training.folder import LAST
 
 
 def checkpoint_of(scope: Scope, method: Method) -> Declaration:
@@ -39,14 +40,17 @@ def checkpoint_of(scope: Scope, method: Method) -> Declaration:
 @asset_for_each(routers, checkpoint_of)
 def router_checkpoints(work: Work, method: Method) -> None:
     """A router, trained on the GeoRouting table."""
+    from geo_pipeline.georouter.gathered import gather_images
     from geo_pipeline.georouter.training import train
 
-    own = [work.path("images", key) for key in router_query_shards(work.scope)]
+    own = [work.path("images", key, "part") for key in router_query_shards(work.scope)]
+    files = [*own, *work.listed_paths("image_manifest", "images", "part")]
+    georouting, config = work.path("georouting"), router_config(work.scope, method)
     work.train(
         train,
-        georouting=work.path("georouting"),
-        images=[*own, *work.listed_paths("image_manifest", "images")],
-        config=router_config(work.scope, method),
+        georouting=georouting,
+        images=gather_images(georouting, files, work.folder() / LAST, config.variant),
+        config=config,
         labels=how_labelled(work.scope),
     )
 
