@@ -43,10 +43,11 @@ test: $(STAMP) ## format, lint, types, import direction, tests
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadgroup -q
 
-campaigns: $(STAMP) ## the lowest versions; kills, damages and doubles homes; loses one of two nodes (short; some minutes)
+campaigns: $(STAMP) ## the lowest versions; kills, damages and doubles homes; loses one of two nodes; rehearses the profile paper (short)
 	$(BIN)/python -m geo_pipeline_tests.campaigns.floors
 	$(BIN)/python -m geo_pipeline_tests.faults.campaign --short
 	$(BIN)/python -m geo_pipeline_tests.campaigns.two_nodes --short
+	$(BIN)/python -m geo_pipeline_tests.campaigns.rehearsal --short
 
 ui: $(STAMP) ## the Dagster UI on 127.0.0.1:3000, on the same home as the demo
 	@export GEO_PIPELINE_HOME="$(WORKSPACE)"; \

@@ -37,6 +37,10 @@ class ReadOnlyHomeError(RuntimeError):
     """The home cannot be written to."""
 
 
+class NoFolderError(RuntimeError):
+    """The home is a file."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who holds a home: its process, its command, and since when (UTC)."""
@@ -55,8 +59,10 @@ def held(root: Path, say: Callable[[str], None], shared: bool = False) -> Iterat
     """Hold a home while something is written to it; a process that holds it already holds it once more.
 
     `root` is a folder that can be written to, or made. A dead holder is taken over, and `say` gets one line about it.
-    Raises HomeLockedError, which names the holder, when another process has it, and ReadOnlyHomeError.
+    Raises HomeLockedError, which names the holder, when another process has it, ReadOnlyHomeError, NoFolderError.
     """
+    if root.exists() and not root.is_dir():
+        raise NoFolderError(f"found that {root} is a file, expected a folder for the home; choose another with --home")
     root.mkdir(parents=True, exist_ok=True)
     root = root.resolve()
     if _HELD.get(root):

@@ -17,6 +17,8 @@ from geo_pipeline.profiles.profile import ProfileError
 from geo_pipeline.profiles.sources import absolute_place
 
 REMEMBERED = "profile.json"
+MOST_SHARDS = 100_000
+"""Four times those of a hundred MP-16 (docs/scale.md); Dagster holds every one in memory."""
 _DIGEST = "digest"
 _RESULTS = ("tables", "checkpoints", "manifests")
 BENCHMARK_SYNTAX = "NAME=IMAGES or NAME=IMAGES,METADATA"
@@ -74,8 +76,10 @@ class Choices:
             raise ProfileError(
                 f"found the seed {self.seed}, expected 0 or more; choose another with --seed (GEO_PIPELINE_SEED)"
             )
-        if self.shards is not None and self.shards < 1:
-            raise ProfileError(f"found {self.shards} shards, expected at least 1; choose another number with --shards")
+        if self.shards is not None and not 1 <= self.shards <= MOST_SHARDS:
+            raise ProfileError(
+                f"found {self.shards} shards, expected 1 to {MOST_SHARDS:,}; choose another number with --shards"
+            )
         if self.max_rejected is not None and not 0 <= self.max_rejected <= 1:
             raise ProfileError(
                 f"found the rejected share {self.max_rejected}, expected 0 to 1, such as 0.2; choose another with "

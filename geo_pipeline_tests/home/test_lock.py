@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from geo_pipeline.home.lock import LOCK, HomeLockedError, ReadOnlyHomeError, held
+from geo_pipeline.home.lock import LOCK, HomeLockedError, NoFolderError, ReadOnlyHomeError, held
 from geo_pipeline.home.processes import Process
 
 HOLDS = """
@@ -54,6 +54,12 @@ def test_a_home_that_cannot_be_written_to_is_told_with_what_to_do(tmp_path, monk
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ReadOnlyHomeError, match=r"read-only .*expected a home that can be written to; .*--home COPY"):
         held(tmp_path, print).__enter__()
+
+
+def test_a_file_in_the_place_of_the_home_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NoFolderError, match="is a file, expected a folder"):
+        held(tmp_path / "file", print).__enter__()
 
 
 def test_a_home_whose_holder_was_killed_is_taken_over_with_one_line(tmp_path, holder):
