@@ -200,7 +200,7 @@ def test_the_environment_says_everything_too(tmp_path):
         ("SEED", "seven", "expected a whole number"),
         ("SEED", "-1", "expected 0 or more"),
         ("SHARDS", "2.5", "expected a whole number"),
-        ("SHARDS", "0", "at least 1"),
+        ("SHARDS", "0", "1 to 100,000"),
         ("MAX_REJECTED", "lots", "expected a share"),
         ("MAX_REJECTED", "nan", "expected a share"),
         ("MAX_REJECTED", "0.0_5", "expected a share"),
