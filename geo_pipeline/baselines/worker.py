@@ -109,7 +109,7 @@ class BaselinePredictor:
 
     def _described(self, pixels_BCHW: "Tensor", maps_BHW: "Tensor") -> "Tensor":
         """The mean description (B, S) of each image's crops."""
-        described = self.model.describe(pixels_BCHW.to(self.device), maps_BHW.to(self.device))
+        described = self.model.described(pixels_BCHW.to(self.device), maps_BHW.to(self.device))
         return described.unflatten(0, (-1, self._crops_per_image)).mean(dim=1)
 
 

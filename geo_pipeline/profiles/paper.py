@@ -39,7 +39,9 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
     `qwen2vl` and `oneformer` are local folders instead of the ids.
     """
     lvlm = LvlmConfig() if qwen2vl is None else LvlmConfig(model=qwen2vl, revision=None)
-    segmentation = SegmentationConfig() if oneformer is None else SegmentationConfig(model=oneformer, revision=None)
+    segmentation = SegmentationConfig(precision="bf16")
+    if oneformer is not None:
+        segmentation = replace(segmentation, model=oneformer, revision=None)
     training = TrainingConfig(
         random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
     )

@@ -68,11 +68,14 @@ class Segmenter:
         inputs = self.processor(
             images=[image.copy() for image in images], task_inputs=["semantic"] * len(images), return_tensors="pt"
         )
-        outputs = self.model(
-            pixel_values=inputs["pixel_values"].to(self.device),
-            pixel_mask=inputs["pixel_mask"].to(self.device),
-            task_inputs=inputs["task_inputs"].to(self.device),
-        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            outputs = self.model(
+                pixel_values=inputs["pixel_values"].to(self.device),
+                pixel_mask=inputs["pixel_mask"].to(self.device),
+                task_inputs=inputs["task_inputs"].to(self.device),
+            )
+        for name in ("class_queries_logits", "masks_queries_logits"):  # the processor sums and compares them
+            outputs[name] = outputs[name].float()
         maps = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size] * len(images))
         return [class_map.to(torch.uint8).cpu().numpy() for class_map in maps]
 
