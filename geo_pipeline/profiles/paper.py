@@ -26,6 +26,8 @@ LANES = 8
 """1, 2, 4 or 8 training workers see the same batches; the start refuses any other number."""
 SHUFFLE_ROWS = 2048
 """Photographs of a lane that are shuffled together: 16,384 over all lanes, a gigabyte, which one worker can hold."""
+LOADER_THREADS = 8
+"""Threads that decode for each training worker; the cores that a GPU needs are in docs/measurements/feeding.md."""
 MICRO_BATCH = 128
 """Photographs of a baseline's batch of 1,024 that one device holds at once; no gradient depends on it."""
 MAX_REJECTED_SHARE = 0.2
@@ -43,7 +45,13 @@ def paper(files: FilesSpec, seed: int = 0, qwen2vl: str | None = None, oneformer
     if oneformer is not None:
         segmentation = replace(segmentation, model=oneformer, revision=None)
     training = TrainingConfig(
-        random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
+        random_crop=True,
+        horizontal_flip=True,
+        precision="bf16",
+        lanes=LANES,
+        shuffle_rows=SHUFFLE_ROWS,
+        loader_threads=LOADER_THREADS,
+        seed=seed,
     )
     return Profile(
         name="paper",
