@@ -121,7 +121,16 @@ class Baseline(nn.Module, ABC):
 
     def predict(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Located:
         """Coordinates and scores of images seen in one crop."""
-        return self.locate(self.describe(pixels_BCHW, class_map_BHW))
+        return self.locate(self.described(pixels_BCHW, class_map_BHW))
+
+    def described(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """`describe` in the precision of the training (B, S), as float32."""
+        with self.training_precision(pixels_BCHW.device):
+            return self.describe(pixels_BCHW, class_map_BHW).float()
+
+    def training_precision(self, device: torch.device) -> torch.autocast:
+        """Autocast to bfloat16 where the training ran so, and nothing else."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16")
 
     def cls(self, pixels_BCHW: Tensor) -> Tensor:
         """The tower's CLS token (B, D)."""

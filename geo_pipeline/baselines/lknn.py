@@ -90,7 +90,7 @@ class Lknn(Baseline):
         gallery_ND = torch.empty(len(targets_NK), width, dtype=self.gallery_ND.dtype)
         sum_D, start = torch.zeros(width, dtype=torch.float64, device=device), 0
         for pixels_BCHW, class_map_BHW in batches:
-            features_BD = self.describe(pixels_BCHW, class_map_BHW)
+            features_BD = self.described(pixels_BCHW, class_map_BHW)
             sum_D += features_BD.double().sum(dim=0)
             gallery_ND[start : start + len(features_BD)] = features_BD
             start += len(features_BD)

@@ -97,7 +97,9 @@ class Pigeon(Baseline):
         sums_XD = torch.zeros(clusters, self.tower.width, dtype=torch.float64)
         start = 0
         for pixels_BCHW, _ in batches:
-            unit_BD = functional.normalize(self.features(pixels_BCHW).float(), dim=1)
+            with self.training_precision(pixels_BCHW.device):
+                features_BD = self.features(pixels_BCHW)
+            unit_BD = functional.normalize(features_BD.float(), dim=1)
             sums_XD.index_add_(0, row_N[start : start + len(unit_BD)], unit_BD.cpu().double())
             start += len(unit_BD)
         return sums_XD

@@ -100,7 +100,7 @@ class BaselineTask(ImageTask):
             targets_BK = self._targets(part.rows_B)
             self.counts_T, self.compared_XK = self.model.counts(targets_BK), self.model.compared(targets_BK)
         mine_MK = self.compared_XK[part.start : part.start + len(part.rows_M)]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with self.model.training_precision(self.device):
             return self.model.loss_sums(*crops, mine_MK, self.compared_XK).float()
 
     def _targets(self, rows: np.ndarray) -> Tensor:

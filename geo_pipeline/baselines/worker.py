@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from geo_pipeline.baselines.registry import needs_class_maps
 from geo_pipeline.geosurge.config import InferenceConfig
-from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair, stack_pairs
+from geo_pipeline.geosurge.pairs import Pair, PairError, decode_pair
 from geo_pipeline.geosurge.prediction_rows import prediction_table
-from geo_pipeline.geosurge.worker import CutPairs, crops
+from geo_pipeline.geosurge.worker import CutPairs, Cutter, crops, on_device
 from geo_pipeline.imagery.crops import resize_pair
 from geo_pipeline.imagery.decode import decode_rgb
 
@@ -46,6 +46,7 @@ class BaselinePredictor:
         self.device = pick_device(device)
         self.model = checkpoint.load(checkpoint_dir, device=device)
         self.method = method or self.model.config.name
+        self.cutter = Cutter()
         self.needs_class_maps = needs_class_maps(self.model.config)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -56,17 +57,14 @@ class BaselinePredictor:
         return self.compute(self.prepare(batch))
 
     def prepare(self, batch: pa.Table) -> CutPairs:
-        """Decode and crop a batch, `inference.batch` crops a group; may run in a thread beside `compute`."""
+        """Have a batch decoded and cropped, `inference.batch` crops a group, in threads beside `compute`."""
         ids, jpegs = batch["image_id"].to_pylist(), [jpeg.as_py() for jpeg in batch["jpeg"]]
-        maps, vision, size = self._class_maps(batch, ids), self.model.config.vision, self._images_at_once
-        groups = []
-        for start in range(0, len(ids), size):
-            some = zip(jpegs[start : start + size], maps[start : start + size], strict=True)
-            pairs = [_pair(jpeg, png, vision.resize_px) for jpeg, png in some]
-            groups.append(
-                stack_pairs([crop for pair in pairs for crop in crops(pair, vision.input_px, self.inference)])
-            )
-        return CutPairs(ids, groups)
+        maps, vision = self._class_maps(batch, ids), self.model.config.vision
+
+        def crops_of(row: int) -> list[Pair]:
+            return crops(_pair(jpegs[row], maps[row], vision.resize_px), vision.input_px, self.inference)
+
+        return CutPairs(ids, self.cutter.cut(len(ids), self._images_at_once, crops_of))
 
     def compute(self, prepared: CutPairs) -> pa.Table:
         """The result of `__call__` for a prepared batch."""
@@ -74,7 +72,7 @@ class BaselinePredictor:
 
         found: list[Located] = []
         with torch.inference_mode():
-            for pixels_BCHW, maps_BHW in prepared.groups:
+            for pixels_BCHW, maps_BHW in on_device(prepared.groups, self.device):
                 found.append(self.model.locate(self._described(pixels_BCHW, maps_BHW)))
         lats_deg, lons_deg, scores = (
             np.concatenate([np.zeros(0), *(part[column].double().cpu().numpy() for part in found)]).tolist()
@@ -109,7 +107,7 @@ class BaselinePredictor:
 
     def _described(self, pixels_BCHW: "Tensor", maps_BHW: "Tensor") -> "Tensor":
         """The mean description (B, S) of each image's crops."""
-        described = self.model.describe(pixels_BCHW.to(self.device), maps_BHW.to(self.device))
+        described = self.model.described(pixels_BCHW, maps_BHW)
         return described.unflatten(0, (-1, self._crops_per_image)).mean(dim=1)
 
 

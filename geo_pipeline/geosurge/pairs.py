@@ -56,17 +56,34 @@ def decode_pair(jpeg: bytes, class_map_png: bytes, resize_px: int) -> Pair:
     return resize_pair(image_HWC, class_map_HW, resize_px)
 
 
+def empty_crops(count: int, side_px: int) -> Crops:
+    """Room for so many square crops; in pinned memory where there is a GPU, so that a copy to it runs beside it."""
+    import torch
+
+    pinned = torch.cuda.is_available()
+    return (
+        torch.empty(count, 3, side_px, side_px, dtype=torch.uint8, pin_memory=pinned),
+        torch.empty(count, side_px, side_px, dtype=torch.uint8, pin_memory=pinned),
+    )
+
+
 def stack_pairs(pairs: Sequence[Pair]) -> Crops:
-    """uint8 pixels (B, 3, H, W) and class maps (B, H, W) of equally large pairs.
+    """uint8 pixels (B, 3, H, W) and class maps (B, H, W) of equally large square pairs, each copied once.
 
     In numpy only: an operator of torch in the loader's thread would keep a second team of OpenMP threads spinning
     beside the one that trains.
     """
-    import torch
+    stacked = empty_crops(len(pairs), pairs[0][1].shape[0])
+    for slot, pair in enumerate(pairs):
+        put_pair(stacked, slot, pair)
+    return stacked
 
-    pixels_BHWC = np.stack([image for image, _ in pairs])
-    pixels_BCHW = np.ascontiguousarray(pixels_BHWC.transpose(0, 3, 1, 2))
-    return torch.from_numpy(pixels_BCHW), torch.from_numpy(np.stack([class_map for _, class_map in pairs]))
+
+def put_pair(stacked: Crops, slot: int, pair: Pair) -> None:
+    """Copy a square pair to its place among others."""
+    pixels_BCHW, class_map_BHW = stacked
+    pixels_BCHW[slot].numpy()[:] = pair[0].transpose(2, 0, 1)
+    class_map_BHW[slot].numpy()[:] = pair[1]
 
 
 class TrainingPairs:
@@ -94,7 +111,8 @@ class TrainingPairs:
         self._png = KeptGroups(ColumnFiles(segmentations, "class_map_png"), training.loader_budget_mib)
         self._vision, self._training = vision, training
         self._pool = ThreadPoolExecutor(max_workers=max(1, training.loader_threads), thread_name_prefix="decode")
-        self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
+        # Two batches at once: while the last rows of one are decoded, free threads begin the next.
+        self._ahead = ThreadPoolExecutor(max_workers=min(2, max(1, training.prefetch)), thread_name_prefix="ahead")
         self.fingerprint = hashlib.sha256(f"{files_digest(images)}:{files_digest(segmentations)}".encode()).hexdigest()
         self._decoded: dict[int, Pair] | None = {} if self._fits() else None
 
@@ -109,13 +127,15 @@ class TrainingPairs:
 
         `epoch` None gives centre crops, a number the training crops of that epoch.
         """
-        known = self._decoded or {}
-        unknown = [row for row in rows.tolist() if row not in known]
-        fresh = dict(zip(unknown, self._pool.map(self._decode_row, unknown), strict=True)) if unknown else {}
-        if self._decoded is not None:
-            self._decoded |= fresh
-        pairs = [known[row] if row in known else fresh[row] for row in rows.tolist()]
-        return stack_pairs([self._crop(pair, int(row), epoch) for pair, row in zip(pairs, rows, strict=True)])
+        stacked = empty_crops(len(rows), self._vision.input_px)
+
+        def put(slot: int) -> None:
+            row = int(rows[slot])
+            put_pair(stacked, slot, self._crop(self._pair(row), row, epoch))
+
+        for _ in self._pool.map(put, range(len(rows))):
+            pass  # raises what a thread has raised
+        return stacked
 
     def prefetched(
         self, parts: Iterable[Part], epoch: int | None, device: "torch.device"
@@ -144,6 +164,14 @@ class TrainingPairs:
         if flip and draw.random() < 0.5:
             image, class_map = image[:, ::-1], class_map[:, ::-1]
         return image, class_map
+
+    def _pair(self, row: int) -> Pair:
+        if self._decoded is None:
+            return self._decode_row(row)
+        pair = self._decoded.get(row)
+        if pair is None:
+            pair = self._decoded[row] = self._decode_row(row)
+        return pair
 
     def _decode_row(self, row: int) -> Pair:
         try:

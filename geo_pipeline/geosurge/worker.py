@@ -6,8 +6,11 @@ What is predicted from the features belongs to `inference`.
 Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +19,42 @@ from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.pairs import Crops, Pair, PairError, decode_pair, stack_pairs
 from geo_pipeline.imagery.crops import centre_crop, ten_crop
 
+if TYPE_CHECKING:
+    import torch
+
+
+DECODE_THREADS = 4
+"""Threads that decode and crop for one network; how many cores a GPU needs: docs/measurements/feeding.md."""
+
 
 @dataclass(frozen=True, eq=False)
 class CutPairs:
-    """Crops of a batch as the network takes them, in groups."""
+    """Crops of a batch as the network takes them, in groups that are cut while the first are computed on."""
 
     image_ids: list[str]
-    groups: list[Crops]
+    groups: list[Future[Crops]]
+
+
+class Cutter:
+    """Threads that make groups of crops ahead of the network, in the order in which they are asked for."""
+
+    def __init__(self, threads: int = DECODE_THREADS) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cut")
+
+    def cut(self, rows: int, at_once: int, crops_of: Callable[[int], Sequence[Pair]]) -> list[Future[Crops]]:
+        """The crops of so many rows, `at_once` rows a group; `crops_of(row)` runs in the threads."""
+
+        def group(start: int) -> Crops:
+            return stack_pairs([crop for row in range(start, min(start + at_once, rows)) for crop in crops_of(row)])
+
+        return [self._threads.submit(group, start) for start in range(0, rows, at_once)]
+
+
+def on_device(groups: Sequence[Future[Crops]], device: "torch.device") -> Iterator[Crops]:
+    """The groups one after the other; a copy from pinned memory does not wait for the device."""
+    for group in groups:
+        pixels_BCHW, maps_BHW = group.result()
+        yield pixels_BCHW.to(device, non_blocking=True), maps_BHW.to(device, non_blocking=True)
 
 
 class FeatureWorker:
@@ -39,6 +71,7 @@ class FeatureWorker:
         self.inference = inference or InferenceConfig()
         self.model = GeoSurge.from_pretrained(checkpoint_dir, device=device)
         self.device = self.model.geography.log_scale_P.device
+        self.cutter = Cutter()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """A table with image_id, jpeg, class_map_png to one with image_id and feature.
@@ -50,7 +83,7 @@ class FeatureWorker:
         return self.compute(self.prepare(batch))
 
     def prepare(self, batch: pa.Table) -> CutPairs:
-        """Decode and crop a batch, `inference.batch` crops a group; may run in a thread beside `compute`."""
+        """Have a batch decoded and cropped, `inference.batch` crops a group, in threads beside `compute`."""
         ids, maps = batch["image_id"].to_pylist(), batch["class_map_png"].to_pylist()
         missing = [image_id for image_id, png in zip(ids, maps, strict=True) if png is None]
         if missing:
@@ -59,16 +92,13 @@ class FeatureWorker:
                 "each; segment them first."
             )
         vision, jpegs = self.model.config.vision, [jpeg.as_py() for jpeg in batch["jpeg"]]
-        size, groups = max(1, self.inference.batch // self._crops_per_image), []
-        for start in range(0, len(jpegs), size):
-            pairs = zip(jpegs[start : start + size], maps[start : start + size], strict=True)
-            cut = [
-                crop
-                for jpeg, png in pairs
-                for crop in crops(decode_pair(jpeg, png, vision.resize_px), vision.input_px, self.inference)
-            ]
-            groups.append(stack_pairs(cut))
-        return CutPairs(ids, groups)
+
+        def crops_of(row: int) -> list[Pair]:
+            pair = decode_pair(jpegs[row], maps[row], vision.resize_px)
+            return crops(pair, vision.input_px, self.inference)
+
+        at_once = max(1, self.inference.batch // self._crops_per_image)
+        return CutPairs(ids, self.cutter.cut(len(ids), at_once, crops_of))
 
     def compute(self, prepared: CutPairs) -> pa.Table:
         """The result of `__call__` for a prepared batch."""
@@ -81,16 +111,16 @@ class FeatureWorker:
     def _crops_per_image(self) -> int:
         return 10 if self.inference.crops == "ten" else 1
 
-    def _features(self, groups: list[Crops]) -> np.ndarray:
+    def _features(self, groups: list[Future[Crops]]) -> np.ndarray:
         """Mean unit features (B, D), a group of crops at a time, in the precision of the training."""
         import torch
 
         bf16 = self.model.config.training.precision == "bf16"
         means = [np.zeros((0, self.model.config.embedding_dim), np.float32)]
         with torch.inference_mode():
-            for pixels_BCHW, maps_BHW in groups:
+            for pixels_BCHW, maps_BHW in on_device(groups, self.device):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                    features_BD = self.model.encode_image(pixels_BCHW.to(self.device), maps_BHW.to(self.device)).float()
+                    features_BD = self.model.encode_image(pixels_BCHW, maps_BHW).float()
                 means.append(features_BD.unflatten(0, (-1, self._crops_per_image)).mean(dim=1).cpu().numpy())
         return np.concatenate(means)
 

@@ -37,8 +37,8 @@ def centre_crop(image: Pixels, class_map: Pixels, size: int) -> tuple[Pixels, Pi
     return image[window], class_map[window]
 
 
-def ten_crop(image: Pixels, class_map: Pixels, size: int) -> tuple[Pixels, Pixels]:
-    """Crops [10, size, size, 3] and [10, size, size]: four corners, centre, then each mirrored.
+def ten_crop(image: Pixels, class_map: Pixels, size: int) -> tuple[list[Pixels], list[Pixels]]:
+    """Ten crops [size, size, 3] and [size, size]: four corners, centre, then each mirrored; no copy is made.
 
     The corners come as top left, top right, bottom left, bottom right.
 
@@ -48,9 +48,8 @@ def ten_crop(image: Pixels, class_map: Pixels, size: int) -> tuple[Pixels, Pixel
     bottom, right = image.shape[0] - size, image.shape[1] - size
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), _centre(image, size)]
     windows = [(slice(row, row + size), slice(column, column + size)) for row, column in corners]
-    crops = np.stack([image[window] for window in windows])
-    maps = np.stack([class_map[window] for window in windows])
-    return np.concatenate([crops, crops[:, :, ::-1]]), np.concatenate([maps, maps[:, :, ::-1]])
+    crops, maps = ([array[window] for window in windows] for array in (image, class_map))
+    return crops + [crop[:, ::-1] for crop in crops], maps + [class_map[:, ::-1] for class_map in maps]
 
 
 def _centre(image: Pixels, size: int) -> tuple[int, int]:

@@ -26,6 +26,8 @@ LANES = 8
 """1, 2, 4 or 8 training workers see the same batches; the start refuses any other number."""
 SHUFFLE_ROWS = 2048
 """Photographs of a lane that are shuffled together: 16,384 over all lanes, a gigabyte, which one worker can hold."""
+LOADER_THREADS = 8
+"""Threads that decode for each training worker; the cores that a GPU needs are in docs/measurements/feeding.md."""
 MICRO_BATCH = 128
 """Photographs of a baseline's batch of 1,024 that one device holds at once; no gradient depends on it."""
 MAX_REJECTED_SHARE = 0.2
@@ -36,7 +38,13 @@ anything goes wrong."""
 def paper(files: FilesSpec, seed: int = 0) -> Profile:
     """The profile `paper`. The metadata of `files` may name each row's set (docs/data.md)."""
     training = TrainingConfig(
-        random_crop=True, horizontal_flip=True, precision="bf16", lanes=LANES, shuffle_rows=SHUFFLE_ROWS, seed=seed
+        random_crop=True,
+        horizontal_flip=True,
+        precision="bf16",
+        lanes=LANES,
+        shuffle_rows=SHUFFLE_ROWS,
+        loader_threads=LOADER_THREADS,
+        seed=seed,
     )
     return Profile(
         name="paper",
@@ -51,7 +59,7 @@ def paper(files: FilesSpec, seed: int = 0) -> Profile:
         canonical_px=384,
         canonical_quality=92,
         partition=PartitionConfig(),
-        segmentation=SegmentationConfig(),
+        segmentation=SegmentationConfig(precision="bf16"),
         geosurge=GeoSurgeConfig(training=training),
         inference=InferenceConfig(),
         lvlm=LvlmConfig(),

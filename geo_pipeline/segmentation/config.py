@@ -1,6 +1,7 @@
 """Configuration of the segmentation. Torch-free."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 CLASS_LIST = "ade20k_panoptic.json"
 CLASS_LISTS = "shi-labs/oneformer_demo"
@@ -15,7 +16,7 @@ class SegmentationConfig:
     the pull request of the hub that adds safetensors: the main branch holds a pickle only.
     `class_info` is the JSON of class names: a file name inside the folder or, for an id, `<dataset repository>/<file>`.
     `input_px` is the shorter side that the network sees; None keeps the processor's own resize. `batch` bounds the
-    images of one forward.
+    images of one forward. `precision` bf16 runs the network under autocast; its class scores are summed in fp32.
     """
 
     model: str = "shi-labs/oneformer_ade20k_swin_large"
@@ -24,12 +25,17 @@ class SegmentationConfig:
     input_px: int | None = None
     batch: int = 8
     classes: int = 150
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
         for name in ("input_px", "batch", "classes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"found segmentation.{name} = {value}, expected at least 1; raise it")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(
+                f"found segmentation.precision = {self.precision!r}, expected 'fp32' or 'bf16'; choose one of them"
+            )
 
     @classmethod
     def sample(cls) -> "SegmentationConfig":

@@ -8,6 +8,7 @@ GeoSURGE section III-B: the map has the image's width and height, its classes ar
 Shapes: B images, H x W pixels of one image.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,12 @@ class Segmenter:
         self.processor = _load_processor(source, revision, self.config, self.model.config.task_seq_len)
 
     def segment(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        """uint8 class maps (H, W) of uint8 RGB images (H, W, 3), in the same order.
+        """uint8 class maps (H, W) of uint8 RGB images (H, W, 3), in the same order."""
+        maps = dict(self.maps(images))
+        return [maps[index] for index in range(len(images))]
+
+    def maps(self, images: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """The place of each image with its class map, as forwards give them.
 
         Only images of one size share a forward: padding would be stretched into the map by the processor's resize.
         """
@@ -56,23 +62,24 @@ class Segmenter:
                     "to RGB first."
                 )
             by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
-        maps: dict[int, np.ndarray] = {}
         for size, indices in by_size.items():
             for start in range(0, len(indices), self.config.batch):
                 chosen = indices[start : start + self.config.batch]
-                maps.update(zip(chosen, self._forward([images[index] for index in chosen], size), strict=True))
-        return [maps[index] for index in range(len(images))]
+                yield from zip(chosen, self._forward([images[index] for index in chosen], size), strict=True)
 
     @torch.inference_mode()
     def _forward(self, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
         inputs = self.processor(
             images=[image.copy() for image in images], task_inputs=["semantic"] * len(images), return_tensors="pt"
         )
-        outputs = self.model(
-            pixel_values=inputs["pixel_values"].to(self.device),
-            pixel_mask=inputs["pixel_mask"].to(self.device),
-            task_inputs=inputs["task_inputs"].to(self.device),
-        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            outputs = self.model(
+                pixel_values=inputs["pixel_values"].to(self.device),
+                pixel_mask=inputs["pixel_mask"].to(self.device),
+                task_inputs=inputs["task_inputs"].to(self.device),
+            )
+        for name in ("class_queries_logits", "masks_queries_logits"):  # the processor sums and compares them
+            outputs[name] = outputs[name].float()
         maps = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size] * len(images))
         return [class_map.to(torch.uint8).cpu().numpy() for class_map in maps]
 

@@ -5,6 +5,7 @@ A table of canonical images to rows of the segmentations table. A plain class, h
 Torch is imported where the worker is made: whoever only sends the class away need not wait for it.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ import pyarrow as pa
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
 from geo_pipeline.segmentation.config import SegmentationConfig
+
+ENCODE_THREADS = 2
+"""Threads that compress maps while the network draws the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class SegmentationWorker:
         from geo_pipeline.segmentation.oneformer import Segmenter
 
         self.segmenter = Segmenter(config, device)
+        self._threads = ThreadPoolExecutor(max_workers=ENCODE_THREADS, thread_name_prefix="encode")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """A table with image_id and jpeg to one with image_id, class_map_png, width, height.
@@ -44,12 +49,18 @@ class SegmentationWorker:
 
     def compute(self, prepared: DecodedImages) -> pa.Table:
         """The result of `__call__` for a prepared batch."""
-        maps = self.segmenter.segment(prepared.images)
+        maps = {place: self._threads.submit(_stored, found) for place, found in self.segmenter.maps(prepared.images)}
+        stored = [maps[place].result() for place in range(len(maps))]
         return pa.table(
             {
                 "image_id": prepared.image_ids.cast(pa.string()),
-                "class_map_png": pa.array([encode_class_map(class_map) for class_map in maps], pa.binary()),
-                "width": pa.array([class_map.shape[1] for class_map in maps], pa.int32()),
-                "height": pa.array([class_map.shape[0] for class_map in maps], pa.int32()),
+                "class_map_png": pa.array([png for png, _, _ in stored], pa.binary()),
+                "width": pa.array([width for _, width, _ in stored], pa.int32()),
+                "height": pa.array([height for _, _, height in stored], pa.int32()),
             }
         )
+
+
+def _stored(class_map_HW: np.ndarray) -> tuple[bytes, int, int]:
+    height, width = class_map_HW.shape
+    return encode_class_map(class_map_HW), width, height

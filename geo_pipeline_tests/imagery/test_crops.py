@@ -22,7 +22,7 @@ def test_a_marked_pixel_is_followed_through_all_ten_crops(height, width):
     bottom, right = height - SIZE, width - SIZE
     starts = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     for row, column in [(0, 0), (0, width - 1), (height - 1, 0), (height - 1, width - 1), (30, 33), (60, 5)]:
-        crops, maps = ten_crop(*marked_pair(height, width, row, column), SIZE)
+        crops, maps = (np.stack(part) for part in ten_crop(*marked_pair(height, width, row, column), SIZE))
         assert crops.shape == (10, SIZE, SIZE, 3)
         assert maps.shape == (10, SIZE, SIZE)
         for index, (top, left) in enumerate(starts):

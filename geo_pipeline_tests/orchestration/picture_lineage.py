@@ -31,7 +31,7 @@ from geo_pipeline.orchestration.assets import (
     reference_gallery,
     segmentation_manifest,
 )
-from geo_pipeline.orchestration.assets.segmentations import oneformer
+from geo_pipeline.orchestration.assets.segmentations import in_the_shards_order, oneformer
 from geo_pipeline.orchestration.assets.segmentations import photographs as jpegs
 from geo_pipeline.orchestration.bring_up_to_date import bring_up_to_date, wanted
 from geo_pipeline.orchestration.code_location import code_location
@@ -117,7 +117,7 @@ def features_of(rows):
 )
 def segmentations(work):
     """Maps of one class."""
-    work.map_shards(FlatMaps, jpegs, oneformer)
+    work.map_shards(FlatMaps, jpegs, oneformer, finish=in_the_shards_order)
 
 
 @asset(

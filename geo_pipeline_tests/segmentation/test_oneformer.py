@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,3 +74,27 @@ def test_a_network_of_other_classes_is_refused(tmp_path):
 def test_a_grey_picture_is_refused(segmenter):
     with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\)"):
         segmenter.segment([np.zeros((32, 32), np.uint8)])
+
+
+def test_half_precision_is_the_networks_alone_and_hardly_moves_the_map(config):
+    images, seen = pictures((32, 32), (32, 48)), []
+    single, half = (Segmenter(replace(config, precision=precision), device="cpu") for precision in ("fp32", "bf16"))
+    half.model.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    inner = half.processor.post_process_semantic_segmentation
+    dtypes = []
+
+    def watched(outputs, **options):
+        dtypes.extend([outputs.class_queries_logits.dtype, outputs.masks_queries_logits.dtype])
+        assert not torch.is_autocast_enabled("cpu")
+        return inner(outputs, **options)
+
+    half.processor.post_process_semantic_segmentation = watched
+    alike = [(a == b).mean() for a, b in zip(single.segment(images), half.segment(images), strict=True)]
+    assert seen == [True, True]
+    assert set(dtypes) == {torch.float32}
+    assert min(alike) > 0.9
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match=r"found segmentation.precision = 'fp8', expected 'fp32' or 'bf16'"):
+        SegmentationConfig(precision="fp8")
