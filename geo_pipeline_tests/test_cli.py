@@ -112,7 +112,7 @@ def test_an_empty_folder_is_one_clear_error(run, tmp_path, monkeypatch):
         (("--benchmark", "im2gps"), "expected NAME=IMAGES or NAME=IMAGES,METADATA"),
         (("--benchmark", "im2gps=absent,absent.csv"), "absent (give others with --benchmark im2gps=...)"),
         (("--benchmark", "im2gps=a", "--benchmark", "im2gps=b"), "im2gps more than once"),
-        (("--shards", "0"), "expected at least 1"),
+        (("--shards", "0"), "expected 1 to 100,000"),
         (("--max-rejected", "5"), "expected 0 to 1"),
         (("--profile", "sample"), "found --images with the profile sample"),
         (("--set", "geosurge.training.lr=fast"), "found geosurge.training.lr = fast, expected a number"),

@@ -313,6 +313,7 @@ def test_a_training_whose_worker_is_killed_goes_on_where_it_was_and_ends_with_th
 
 def test_an_interrupt_is_heard_while_a_long_shard_is_at_work(on_ray):
     """Ray's own wait, of two minutes here, is deaf to signals."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background work ignores it
     began, pressed = time.monotonic(), threading.Timer(5.0, os.kill, (os.getpid(), signal.SIGINT))
     pressed.start()
     try:
@@ -320,4 +321,5 @@ def test_an_interrupt_is_heard_while_a_long_shard_is_at_work(on_ray):
             list(on_ray.map_shards(Plain(time.sleep), [60]))
     finally:
         pressed.cancel()
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - began < 15

@@ -81,7 +81,7 @@ def costs(images: int, rates: Rates) -> list[Cost]:
     near = next(size for size in rates["duplicates"]["sizes"] if size["images"] == 4_700_000)
     more, exponent = images / near["images"], near_exponent(rates)
     dimension = GeoSurgeConfig().embedding_dim
-    features = images * 4.0 * dimension
+    features = images * 2.0 * dimension
     crops = InferenceConfig().crops
     segmenting = "oneformer_float32" if "oneformer_float32" in device else "oneformer"
     per_key = max(rates["code_location"]["sizes"], key=lambda size: size["shards"])["s_per_key"]
@@ -153,12 +153,12 @@ def costs(images: int, rates: Rates) -> list[Cost]:
             f"{_belongs(images, device, crops)}; {crops} crop{'s' if crops == 'ten' else ''} a photograph",
         ),
         Cost(
-            "retrieval's gallery, per worker",
+            "retrieval's gallery",
             None,
             0.0,
-            features / REQUEST_BYTES,
-            features / GIB,
-            "all features in memory",
+            0.0,
+            None,
+            f"{_shown(features / GIB)} GiB of features, mapped from their files: workers of a machine share its pages",
         ),
         Cost(
             "Dagster's record",
@@ -238,16 +238,15 @@ def _shown(value: float) -> str:
 def breaks(rates: Rates) -> list[str]:
     """The first thing that breaks at each factor, and what would replace it."""
     stored = rates["readers"]["stored"]
-    gallery = [_named(MP16 * factor, rates, "retrieval").memory_gib or 0.0 for factor in FACTORS]
+    gallery = [_named(MP16 * factor, rates, "features").written_bytes / GIB for factor in FACTORS]
     catalogue = [_named(MP16 * factor, rates, "catalogue").memory_gib or 0.0 for factor in FACTORS]
     listing = [_named(MP16 * factor, rates, "listing").memory_gib or 0.0 for factor in FACTORS]
     shards = [shards_for(MP16 * factor, stored["canonical_jpeg_bytes"]) for factor in FACTORS]
     smallest, *_, largest = sorted(rates["code_location"]["sizes"], key=lambda size: int(size["shards"]))
     return [
-        f"- **MP-16 (x1).** The gallery of retrieval: {_shown(gallery[0])} GiB of features in each worker that "
-        f"searches; two workers do not fit a machine of {MACHINE_GIB} GiB. Until then one retrieval worker a machine; "
-        "replaced by features in half precision that workers map from one file, later by an index of approximate "
-        f"neighbours within the best cells. {REFERENCE_SHARDS:,} shards of about {MP16 // REFERENCE_SHARDS:,} "
+        f"- **MP-16 (x1).** Nothing that was reckoned exceeds {MACHINE_GIB} GiB. Retrieval maps its "
+        f"{_shown(gallery[0])} GiB of features and reads them once for each batch of queries; an index of approximate neighbours within the "
+        f"best cells would read less. {REFERENCE_SHARDS:,} shards of about {MP16 // REFERENCE_SHARDS:,} "
         f"photographs ({_shown(MP16 / REFERENCE_SHARDS * stored['canonical_shard_bytes'] / 2**20)} MiB) "
         "stay well below what the "
         f"user interface bears: at {largest['shards']:,} shards the code location loads in {largest['load_s']:.1f} s, "
@@ -256,7 +255,8 @@ def breaks(rates: Rates) -> list[str]:
         f"{largest['ui']['stale shards']:.0f} s, against {smallest['ui']['stale shards']:.1f} s at "
         f"{smallest['shards']} shards.",
         f"- **x10.** What one process makes of all records: the listing's join ({_shown(listing[1])} GiB) and the "
-        f"catalogue ({_shown(catalogue[1])} GiB); and the gallery, {_shown(gallery[1])} GiB. {shards[1]:,} "
+        f"catalogue ({_shown(catalogue[1])} GiB). The gallery of {_shown(gallery[1])} GiB does not stay in the "
+        f"machine's pages, so that every batch of queries reads it from the disk. {shards[1]:,} "
         "shards are needed for an Arrow column to hold a shard's JPEGs, "
         f"{'more than' if shards[1] > SHARDS_PLANNED else 'within'} the {SHARDS_PLANNED:,} that are planned for. "
         "Replaced by a listing that DuckDB sorts on disk, shard by shard, and by shards of several files.",
