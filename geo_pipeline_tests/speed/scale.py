@@ -246,7 +246,8 @@ def breaks(rates: Rates) -> list[str]:
     return [
         f"- **MP-16 (x1).** Nothing that was reckoned exceeds {MACHINE_GIB} GiB. Retrieval maps its "
         f"{_shown(gallery[0])} GiB of features and reads them once for each batch of queries; an index of "
-        f"approximate neighbours within the best cells would read less. {REFERENCE_SHARDS:,} shards of about {MP16 // REFERENCE_SHARDS:,} "
+        f"approximate neighbours within the best cells would read less. {REFERENCE_SHARDS:,} "
+        f"shards of about {MP16 // REFERENCE_SHARDS:,} "
         f"photographs ({_shown(MP16 / REFERENCE_SHARDS * stored['canonical_shard_bytes'] / 2**20)} MiB) "
         "stay well below what the "
         f"user interface bears: at {largest['shards']:,} shards the code location loads in {largest['load_s']:.1f} s, "
