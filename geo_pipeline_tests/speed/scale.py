@@ -15,6 +15,7 @@ from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.ingest import MOST_BYTES
 from geo_pipeline.profiles.paper import REFERENCE_SHARDS
 from geo_pipeline_tests.speed.measuring import MEASUREMENTS
+from geo_pipeline_tests.speed.true_counts import markdown
 
 MP16 = 4_723_695
 FACTORS = (1, 10, 100)
@@ -23,7 +24,17 @@ REQUEST_BYTES = 16 * 2**20
 SHARDS_PLANNED = 2_000
 GIB = 2**30
 MACHINE_GIB = 24
-NEEDED = ("metadata", "catalogue", "readers", "duplicates", "partition", "networks", "class_maps", "code_location")
+NEEDED = (
+    "true_counts",
+    "metadata",
+    "catalogue",
+    "readers",
+    "duplicates",
+    "partition",
+    "networks",
+    "class_maps",
+    "code_location",
+)
 MAPS = "photographs_640"
 """The maps whose bytes are reckoned with: of photographs, by a network that sees them as large as Swin-L does."""
 
@@ -298,7 +309,10 @@ def document(rates: Rates) -> str:
         shards = shards_for(images, stored["canonical_jpeg_bytes"])
         title = "MP-16" if factor == 1 else f"{factor} times MP-16"
         lines += [f"## {title}: {images:,} photographs, {shards:,} reference shards", "", *table(images, rates), ""]
-    return "\n".join([*lines, "## What breaks first", "", *breaks(rates)])
+    known = rates["true_counts"]
+    measured = markdown(known["stages"], known["rows"]).splitlines()[2:]
+    counts = ["## Measured at true counts", "", *measured, ""]
+    return "\n".join([*lines, *counts, "## What breaks first", "", *breaks(rates)])
 
 
 def _network_words(device: dict[str, Any]) -> str:
