@@ -2,8 +2,8 @@
 
 Runs `geo-pipeline rehearse` in a folder of its own and looks at what it left: every everyday asset was made, the
 trainings had eight workers, the report names both benchmarks, and a second run has nothing to do. The short one takes
-64 photographs and 32 reference shards (128 take six minutes on two cores); the whole one 1,200 photographs and 1,024 shards, as
-the command does by itself. `--save` writes docs/measurements/rehearsal.{json,md}.
+64 photographs and 32 reference shards (128 take six minutes on two cores); the whole one 1,200 photographs and 1,024
+shards, as the command does by itself. `--save` writes docs/measurements/rehearsal.{json,md}.
 """
 
 import argparse
