@@ -78,7 +78,8 @@ def mapped(file: Path, column: str) -> list[Halves]:
             if chunk.compression != "UNCOMPRESSED" or not alone or numbers % rows:
                 raise NotMappableError(
                     f"found {column} of {file} in several pages, compressed, or in vectors of several lengths; "
-                    "expected one array per row group"
+                    "expected one array per row group, as tables are written now; make it anew: "
+                    f"`geo-pipeline run --again {file.parent.name}`"
                 )
             start = chunk.data_page_offset + chunk.total_compressed_size - numbers * _HALF_BYTES
             arrays.append(np.memmap(file, np.float16, "r", start, (rows, numbers // rows)))
