@@ -76,7 +76,8 @@ def drawn(prefix: str, rows: slice, photographs: int) -> pa.Table:
     rng = np.random.default_rng([len(prefix), ord(prefix[0])])
     lat_deg, lon_deg = places(photographs)
     count = len(lat_deg[rows])
-    features = rng.standard_normal(count * DIM, dtype=np.float32)
+    halves = rng.standard_normal(count * DIM, dtype=np.float32).astype(np.float16)  # as a gallery keeps them
+    features = halves.astype(np.float32)
     return pa.table(
         {
             "image_id": pa.array([f"{prefix}-{row}" for row in range(count)]),
