@@ -37,14 +37,16 @@ def test_figures_that_were_not_measured_are_named(tmp_path):
 
 def test_a_gpu_that_was_measured_takes_the_place_of_the_cores():
     figures = json.loads(json.dumps(RATES.figures))
-    cpu = next(iter(figures["networks"]["devices"].values()))
-    figures["networks"]["devices"]["a GPU"] = {
+    devices = figures["networks"]["devices"]
+    cpu = next(record for record in devices.values() if record["kind"] == "cpu")
+    gpu = {
         **cpu,
         "device": "a GPU",
         "kind": "cuda",
         "oneformer": {"images_per_s": 100.0},
         "oneformer_float32": {"images_per_s": 10.0},
     }
+    figures["networks"]["devices"] = {"cores": cpu, "a GPU": gpu}
     rates = scale.Rates(figures)
     (cost,) = [cost for cost in scale.costs(scale.MP16, rates) if cost.stage == "segmentations"]
     assert cost.core_hours is None

@@ -5,9 +5,7 @@ do not depend on where that is.
 """
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +18,7 @@ from geo_pipeline.home.artifact import Artifact
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.profiles.profile import Profile
+from geo_pipeline.training.ahead import made_ahead
 
 Worker = Callable[[pa.Table], pa.Table]
 Tables = Mapping[str, pa.Table]
@@ -30,7 +29,7 @@ class PreparingWorker(Protocol):
     """A worker whose calls have two halves, so that a thread can read and decode ahead of the network."""
 
     def prepare(self, batch: pa.Table) -> Any:
-        """What `compute` needs of a batch. Called in threads beside it, so it runs no operator of torch."""
+        """What `compute` needs of a batch, on the CPU. Called in threads beside it: see `made_ahead`."""
         ...
 
     def compute(self, prepared: Any) -> pa.Table:
@@ -115,7 +114,7 @@ class OpenTableJob:
             return
         worker = self._worker
         if isinstance(worker, PreparingWorker):
-            results = (worker.compute(prepared) for prepared in prepared_ahead(worker.prepare, batches, self.job.ahead))
+            results = (worker.compute(prepared) for prepared in made_ahead(worker.prepare, batches, self.job.ahead))
         else:
             results = (worker(batch) for batch in batches)
         for result in results:
@@ -127,15 +126,3 @@ def in_batches(data: pa.Table, rows: int) -> Iterator[pa.Table]:
     """A table in pieces of `rows`; nothing for an empty one."""
     for start in range(0, data.num_rows, rows):
         yield data.slice(start, rows).combine_chunks()
-
-
-def prepared_ahead(prepare: Callable[[pa.Table], Any], batches: Iterator[pa.Table], ahead: int) -> Iterator[Any]:
-    """`prepare` of each batch in order, made in threads, at most `ahead` of them before the caller asks."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(max_workers=max(1, ahead), thread_name_prefix="prepare") as threads:
-        for batch in batches:
-            waiting.append(threads.submit(prepare, batch))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

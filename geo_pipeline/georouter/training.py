@@ -25,6 +25,7 @@ from geo_pipeline.lvlm.model import load
 from geo_pipeline.lvlm.prompts import PromptBatch, encode
 from geo_pipeline.routing.decision import decide
 from geo_pipeline.training import loop
+from geo_pipeline.training.ahead import made_ahead
 from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.curves import epoch_loss
 from geo_pipeline.training.device import pick_device
@@ -37,6 +38,8 @@ from geo_pipeline.training.workers import Workers
 
 WINDOW_BATCHES = 8
 """Prompts are sorted by length within windows of this many batches: little padding, still well shuffled."""
+PROMPTS_AHEAD = 2
+"""Parts whose images are read and whose prompts are made, each in a thread, while the network is at another."""
 
 Asked = tuple[PromptBatch, Tensor]
 """Prompts of M lessons and their targets (M,)."""
@@ -143,13 +146,18 @@ class RouterTask(Task[Asked]):
 
     def inputs(self, parts: Iterable[Part], epoch: int | None) -> Iterator[tuple[Part, Asked]]:
         """See Task; a part without a lesson gets one of the batch's, so that every worker computes as often."""
-        for part in parts:
+
+        def asked(part: Part) -> tuple[Part, Asked]:
             rows = part.rows_M if len(part.rows_M) else part.rows_B[:1]
-            yield part, self._asked([self.lessons[row] for row in rows])
+            return part, self._asked([self.lessons[row] for row in rows])
+
+        for part, (prompts, targets_M) in made_ahead(asked, parts, PROMPTS_AHEAD):
+            yield part, (prompts.to(self.device), targets_M.to(self.device))
 
     def _asked(self, lessons: list[Lesson]) -> Asked:
-        prompts = encode(self.lvlm, [query_prompt(lesson.query, self.config) for lesson in lessons]).to(self.device)
-        return prompts, torch.tensor([lesson.target for lesson in lessons], dtype=torch.float32, device=self.device)
+        """The lessons as the network is asked, on the CPU."""
+        prompts = encode(self.lvlm, [query_prompt(lesson.query, self.config) for lesson in lessons])
+        return prompts, torch.tensor([lesson.target for lesson in lessons], dtype=torch.float32)
 
     def loss(self, part: Part, inputs: Asked) -> Tensor:
         """See Task."""
@@ -163,10 +171,10 @@ class RouterTask(Task[Asked]):
     def judge(self) -> tuple[float, float]:
         """Mean loss, and the share that the router sends to the nearer paradigm; every worker judges all."""
         loss, right, batch = 0.0, 0, self.config.lvlm.batch
-        for start in range(0, self.held_out, batch):
-            lessons = self.lessons_held_out[start : start + batch]
-            prompts, targets_M = self._asked(lessons)
-            scores_M = self.router(prompts)
+        parts = [self.lessons_held_out[start : start + batch] for start in range(0, self.held_out, batch)]
+        asked = made_ahead(self._asked, parts, PROMPTS_AHEAD)
+        for lessons, (prompts, targets_M) in zip(parts, asked, strict=True):
+            scores_M, targets_M = self.router(prompts.to(self.device)), targets_M.to(self.device)
             loss += float(preference_loss(scores_M, targets_M).sum())
             choices = [decide(score) == "generation" for score in scores_M.tolist()]
             right += sum(choice == bool(lesson.label) for choice, lesson in zip(choices, lessons, strict=True))

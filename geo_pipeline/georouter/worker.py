@@ -14,10 +14,12 @@ import pyarrow as pa
 from geo_pipeline.contracts.contract import load as load_contract
 from geo_pipeline.georouter.queries import Query, query_from_row, query_prompt
 from geo_pipeline.routing.decision import Paradigm, decide
-from geo_pipeline.routing.prompt import Prompt, PromptVariant
+from geo_pipeline.routing.prompt import PromptVariant
 
 if TYPE_CHECKING:
     import torch
+
+    from geo_pipeline.lvlm.prompts import PromptBatch
 
 BOTH_FAILED = "both_paradigms_failed"
 
@@ -29,11 +31,14 @@ def method_name(variant: PromptVariant) -> str:
 
 @dataclass(frozen=True, eq=False)
 class AskedQueries:
-    """Rows of a batch with their queries, and by image id the prompts of those that need a score."""
+    """Rows of a batch with their queries; and of those that need a score the ids and prompts, as the network is asked.
+
+    A prompt batch holds tensors on the CPU.
+    """
 
     rows: list[dict[str, Any]]
     queries: list[Query]
-    prompts: list[tuple[str, Prompt]]
+    batches: list[tuple[list[str], "PromptBatch"]]
 
 
 class RouterPredictor:
@@ -57,39 +62,39 @@ class RouterPredictor:
         return self.compute(self.prepare(queries))
 
     def prepare(self, queries: pa.Table) -> AskedQueries:
-        """Decode and word the prompts of a batch; may run in a thread beside `compute`.
+        """Decode a batch and make its prompts; may run in a thread beside `compute`.
 
         Prompts of like length stand together, so that they share a batch of the model.
         """
+        from geo_pipeline.lvlm.prompts import encode
+
         rows = queries.to_pylist()
         asked = [query_from_row(row, row["jpeg"], row["top1_jpeg"]) for row in rows]
         scored = [query for query in asked if query.retrieval and query.generation]
         order = sorted(scored, key=lambda query: (query.text_length(), query.image_id))
-        return AskedQueries(rows, asked, [(query.image_id, query_prompt(query, self.config)) for query in order])
+        at_once, batches = self.config.lvlm.batch, []
+        for start in range(0, len(order), at_once):
+            part = order[start : start + at_once]
+            prompts = encode(self.lvlm, [query_prompt(query, self.config) for query in part])
+            batches.append(([query.image_id for query in part], prompts))
+        return AskedQueries(rows, asked, batches)
 
     def compute(self, prepared: AskedQueries) -> pa.Table:
         """The result of `__call__` for prepared queries."""
-        scores = self._scores(prepared.prompts)
+        scores = {image_id: score for ids, batch in prepared.batches for image_id, score in self._scores(ids, batch)}
         routed = [
             self._routed(row, query, scores.get(query.image_id))
             for row, query in zip(prepared.rows, prepared.queries, strict=True)
         ]
         return pa.Table.from_pylist(routed, schema=load_contract("predictions").arrow_schema)
 
-    def _scores(self, asked: list[tuple[str, Prompt]]) -> dict[str, float]:
-        """Routing score r by image id."""
+    def _scores(self, ids: list[str], batch: "PromptBatch") -> list[tuple[str, float]]:
+        """Ids with their routing score r."""
         import torch
 
-        from geo_pipeline.lvlm.prompts import encode
-
-        scores: dict[str, float] = {}
-        for start in range(0, len(asked), self.config.lvlm.batch):
-            part = asked[start : start + self.config.lvlm.batch]
-            prompts = [prompt for _, prompt in part]
-            with torch.inference_mode():
-                found = self.router(encode(self.lvlm, prompts).to(self.lvlm.device)).cpu().tolist()
-            scores |= {image_id: float(score) for (image_id, _), score in zip(part, found, strict=True)}
-        return scores
+        with torch.inference_mode():
+            scores = self.router(batch.to(self.lvlm.device)).cpu().tolist()
+        return list(zip(ids, map(float, scores), strict=True))
 
     def _routed(self, row: dict[str, Any], query: Query, score: float | None) -> dict[str, Any]:
         retrieval, generation = query.retrieval, query.generation

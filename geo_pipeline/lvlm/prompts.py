@@ -6,6 +6,7 @@ The text of the router's prompt is `geo_pipeline.routing.prompt`; reading answer
 Legend: B prompts, T tokens, I images, P patches of all images, D values of a patch.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,8 @@ GENERATION_QUESTION = (
 )
 NO_TARGET = -100
 """Label that torch's cross-entropy leaves out."""
+_TOKENIZING = threading.Lock()
+"""Prompts are made in threads; a fast tokenizer keeps its padding as state, and two at once end in Already borrowed."""
 
 __all__ = [
     "GENERATION_QUESTION",
@@ -121,7 +124,8 @@ def encode(lvlm: LoadedLvlm, prompts: Sequence[Prompt], answers: Sequence[str] |
         of_row = sum(isinstance(part, ImagePart) for part in prompt)
         texts.append(render(prompt, counts[at : at + of_row], None if answers is None else answers[row]))
         at += of_row
-    tokens = lvlm.tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
+    with _TOKENIZING:
+        tokens = lvlm.tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
     token_ids_BT: Tensor = tokens["input_ids"]
     attention_BT: Tensor = tokens["attention_mask"]
     token_types_BT = (token_ids_BT == lvlm.image_token_id).to(torch.int32)
@@ -132,7 +136,10 @@ def encode(lvlm: LoadedLvlm, prompts: Sequence[Prompt], answers: Sequence[str] |
 
 
 def _answer_targets(lvlm: LoadedLvlm, token_ids_BT: Tensor, answers: Sequence[str]) -> Tensor:
-    endings = lvlm.tokenizer([f"{answer}{END_OF_TURN}" for answer in answers], add_special_tokens=False)["input_ids"]
+    with _TOKENIZING:
+        endings = lvlm.tokenizer([f"{answer}{END_OF_TURN}" for answer in answers], add_special_tokens=False)[
+            "input_ids"
+        ]
     targets_BT = torch.full_like(token_ids_BT, NO_TARGET)
     for row, ending in enumerate(endings):
         if token_ids_BT[row, -len(ending) :].tolist() != ending:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import (
     AutoTokenizer,
+    BatchFeature,
     OneFormerConfig,
     OneFormerForUniversalSegmentation,
     OneFormerImageProcessor,
@@ -24,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from geo_pipeline.sample_world.weights import weights_dir
 from geo_pipeline.segmentation.config import SegmentationConfig
+from geo_pipeline.training.ahead import made_ahead
 from geo_pipeline.training.device import pick_device
 
 
@@ -62,16 +64,22 @@ class Segmenter:
                     "to RGB first."
                 )
             by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
-        for size, indices in by_size.items():
-            for start in range(0, len(indices), self.config.batch):
-                chosen = indices[start : start + self.config.batch]
-                yield from zip(chosen, self._forward([images[index] for index in chosen], size), strict=True)
+        at_once = self.config.batch
+        groups = [
+            places[start : start + at_once] for places in by_size.values() for start in range(0, len(places), at_once)
+        ]
+        inputs = made_ahead(lambda group: self._inputs([images[index] for index in group]), groups, 1)
+        for group, processed in zip(groups, inputs, strict=True):
+            yield from zip(group, self._forward(processed, images[group[0]].shape[:2]), strict=True)
 
-    @torch.inference_mode()
-    def _forward(self, images: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-        inputs = self.processor(
+    def _inputs(self, images: list[np.ndarray]) -> BatchFeature:
+        """What the processor makes of images of one size, on the CPU."""
+        return self.processor(
             images=[image.copy() for image in images], task_inputs=["semantic"] * len(images), return_tensors="pt"
         )
+
+    @torch.inference_mode()
+    def _forward(self, inputs: BatchFeature, size: tuple[int, ...]) -> list[np.ndarray]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             outputs = self.model(
                 pixel_values=inputs["pixel_values"].to(self.device),
@@ -80,7 +88,8 @@ class Segmenter:
             )
         for name in ("class_queries_logits", "masks_queries_logits"):  # the processor sums and compares them
             outputs[name] = outputs[name].float()
-        maps = self.processor.post_process_semantic_segmentation(outputs, target_sizes=[size] * len(images))
+        sizes = [size] * len(inputs["pixel_values"])
+        maps = self.processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)
         return [class_map.to(torch.uint8).cpu().numpy() for class_map in maps]
 
 

@@ -1,11 +1,10 @@
 import pickle
-import threading
 from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
-from geo_pipeline.compute.shard_job import in_batches, prepared_ahead
+from geo_pipeline.compute.shard_job import in_batches
 from geo_pipeline.home.artifact import table
 from geo_pipeline_tests.compute import workers
 from geo_pipeline_tests.compute.nodes import file_bytes, home_of_photographs
@@ -51,18 +50,3 @@ def test_batches_are_cut_in_order(rows, sizes):
     batches = list(in_batches(pa.table({"x": list(range(rows))}), 3))
     assert [batch.num_rows for batch in batches] == sizes
     assert [value for batch in batches for value in batch["x"].to_pylist()] == list(range(rows))
-
-
-def test_no_more_batches_are_prepared_than_were_asked_for():
-    prepared, lock = [], threading.Lock()
-
-    def prepare(batch):
-        with lock:
-            prepared.append(batch)
-        return batch
-
-    results = prepared_ahead(prepare, iter(range(10)), 2)
-    assert next(results) == 0
-    assert len(prepared) <= 3
-    assert list(results) == list(range(1, 10))
-    assert sorted(prepared) == list(range(10))

@@ -1,6 +1,7 @@
 """Prompts to tensors: the chat template, the stock processor's pixels, padding that changes nothing."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,3 +108,12 @@ def test_targets_are_the_answer_and_its_end(small_model):
 def test_an_empty_batch_is_refused(small_model):
     with pytest.raises(ValueError, match="no prompts"):
         encode(small_model, [])
+
+
+def test_prompts_made_in_threads_are_those_made_alone(small_model):
+    asked = [[generation_prompt(picture(seed)), f"another {'word ' * seed}".split()] for seed in range(8)]
+    prompts = [[first, (" ".join(words),)] for first, words in asked]
+    alone = [encode(small_model, part).token_ids_BT for part in prompts]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda part: encode(small_model, part).token_ids_BT, prompts * 20))
+    assert all(torch.equal(found, alone[at % len(alone)]) for at, found in enumerate(together))

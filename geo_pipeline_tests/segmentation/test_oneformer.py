@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,20 @@ def test_the_same_batch_gives_the_same_maps(segmenter):
     images = pictures((32, 32), (32, 32), (32, 32))
     for first, second in zip(segmenter.segment(images), segmenter.segment(images), strict=True):
         assert np.array_equal(first, second)
+
+
+def test_the_processor_never_runs_on_the_networks_thread(segmenter, monkeypatch):
+    processor, ran_on = segmenter.processor, []
+
+    def watched(**inputs):
+        ran_on.append(threading.get_ident())
+        return processor(**inputs)
+
+    watched.post_process_semantic_segmentation = processor.post_process_semantic_segmentation
+    monkeypatch.setattr(segmenter, "processor", watched)
+    segmenter.segment(pictures((32, 32), (32, 48), (40, 32)))
+    assert len(ran_on) == 3
+    assert threading.get_ident() not in ran_on
 
 
 def test_the_map_is_the_most_likely_class_of_the_stock_network(segmenter):

@@ -50,12 +50,19 @@ def write_oneformer(folder: Path, classes: int = 150, is_training: bool = False)
     )
     model = OneFormerForUniversalSegmentation(config)
     model.config.is_training = is_training
-    model.half().save_pretrained(folder)
+    return save_oneformer(folder, model.half(), 8, do_resize=False)
+
+
+def save_oneformer(folder: Path, model: OneFormerForUniversalSegmentation, task_length: int, **resize: object) -> Path:
+    """Any OneFormer with a processor of these options, a tokenizer and a class list, as `Segmenter` reads it."""
+    model.save_pretrained(folder)
     words = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", unk_token="<unk>")
-    pictures = OneFormerImageProcessor(do_resize=False, num_labels=classes)
-    OneFormerProcessor(pictures, tokenizer, max_seq_length=8, task_seq_length=8).save_pretrained(folder)
+    classes = model.config.num_labels
+    pictures = OneFormerImageProcessor(num_labels=classes, **resize)
+    processor = OneFormerProcessor(pictures, tokenizer, max_seq_length=task_length, task_seq_length=task_length)
+    processor.save_pretrained(folder)
     names = {str(row): {"name": f"class {row}", "isthing": 0} for row in range(classes)}
     (folder / CLASS_INFO).write_text(json.dumps(names))
     return folder

@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from geo_pipeline.compute.shard_job import in_batches, prepared_ahead
+from geo_pipeline.compute.shard_job import in_batches
 from geo_pipeline.geosurge.config import InferenceConfig, TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.pairs import Pair, TrainingPairs, decode_pair, stack_pairs
 from geo_pipeline.geosurge.worker import CutPairs, Cutter, crops, on_device
 from geo_pipeline.imagery.crops import centre_crop
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
+from geo_pipeline.training.ahead import made_ahead
 from geo_pipeline.training.order import parts
 from geo_pipeline_tests.speed.fed_training import draw_files, pictures
 from geo_pipeline_tests.speed.measuring import save
@@ -88,7 +89,7 @@ def features(vision: VisionConfig, images: int, batch_rows: int, ten: bool) -> F
 
     def stages() -> Iterator[int]:
         batches = in_batches(pa.table({"row": list(range(images))}), batch_rows)
-        for prepared in prepared_ahead(prepare, batches, 2):
+        for prepared in made_ahead(prepare, batches, 2):
             for pixels_BCHW, _ in on_device(prepared.groups, torch.device("cpu")):
                 yield len(pixels_BCHW) // per_image
 
@@ -103,7 +104,7 @@ def segmentation(images: int, batch_rows: int) -> Figure:
     def stages() -> Iterator[int]:
         batches = in_batches(pa.table({"row": list(range(images))}), batch_rows)
         decode = lambda batch: [decode_rgb(jpegs[row]) for row in batch["row"].to_pylist()]  # noqa: E731
-        for prepared in prepared_ahead(decode, batches, 2):
+        for prepared in made_ahead(decode, batches, 2):
             yield len(prepared)
 
     class_map = decode_pair(jpegs[0], pngs[0], 384)[1]

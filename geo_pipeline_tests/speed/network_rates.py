@@ -19,6 +19,9 @@ from geo_pipeline.geosurge.config import InferenceConfig
 from geo_pipeline.geosurge.loss import hierarchical_loss
 from geo_pipeline.geosurge.model import GeoSurge
 from geo_pipeline.geosurge.worker import FeatureWorker
+from geo_pipeline.segmentation.config import SegmentationConfig
+from geo_pipeline.segmentation.worker import SegmentationWorker
+from geo_pipeline_tests.segmentation.tiny_oneformer import CLASS_INFO, save_oneformer
 from geo_pipeline_tests.speed.fed_training import pictures
 from geo_pipeline_tests.speed.network_sizes import Size, oneformer
 
@@ -75,7 +78,7 @@ def products(bench: Bench, sides: tuple[int, ...]) -> Figure:
 
 
 def segmentation(bench: Bench, size: Size, batch: int, precision: torch.dtype) -> Figure:
-    """OneFormer's forward, without the processor."""
+    """OneFormer's forward with weights and pixels of this precision, without the processor."""
     model = oneformer(size, bench.device, precision)
     pixels_BCHW = torch.randn(batch, 3, *size.segmented_px, device=bench.device, dtype=precision)
     task = torch.randint(0, 1000, (batch, model.config.task_seq_len), device=bench.device)
@@ -85,6 +88,26 @@ def segmentation(bench: Bench, size: Size, batch: int, precision: torch.dtype) -
         model(pixel_values=pixels_BCHW, task_inputs=task)
 
     return bench.figure(forward, batch)
+
+
+def segmentation_worker(bench: Bench, size: Size, batch: int, folder: Path) -> Figure:
+    """Photographs per second from stored bytes to compressed maps by the real worker, as the profile paper runs it."""
+    drawn = oneformer(size, torch.device("cpu"), torch.float32)
+    side = min(size.segmented_px)
+    save_oneformer(
+        folder, drawn, drawn.config.task_seq_len, size={"shortest_edge": side, "longest_edge": 4 * side}, do_resize=True
+    )
+    jpegs, _ = pictures(8 * batch, size.config.vision.resize_px)
+    table = pa.table({"image_id": [f"image-{row}" for row in range(len(jpegs))], "jpeg": pa.array(jpegs, pa.binary())})
+    config = SegmentationConfig(
+        model=str(folder),
+        revision=None,
+        class_info=CLASS_INFO,
+        batch=batch,
+        precision="bf16" if bench.precision == torch.bfloat16 else "fp32",
+    )
+    worker = SegmentationWorker(config, str(bench.device))
+    return bench.figure(lambda: worker(table), len(jpegs))
 
 
 def photographs(model: GeoSurge, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:

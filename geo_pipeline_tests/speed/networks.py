@@ -30,7 +30,8 @@ from geo_pipeline_tests.speed.network_sizes import Size, counted, full, geosurge
 MP16 = 4_723_695
 WORDS = {
     "oneformer": "OneFormer Swin-L, forward",
-    "oneformer_float32": "the same in float32, as the segmentation worker runs it",
+    "oneformer_float32": "the same in float32",
+    "oneformer_worker": "segmentation worker from stored bytes to compressed maps",
     "centre": "GeoSURGE, centre crop",
     "ten": "GeoSURGE, ten crops of a photograph",
     "training": "GeoSURGE, training step",
@@ -64,6 +65,7 @@ def works(bench: rates.Bench, size: Size, model: GeoSurge, batch: int, folder: P
         "products": lambda: rates.products(bench, size.product_sides),
         "oneformer": lambda: rates.segmentation(bench, size, few, bench.precision),
         "oneformer_float32": lambda: rates.segmentation(bench, size, few, torch.float32),
+        "oneformer_worker": lambda: rates.segmentation_worker(bench, size, few, folder / "oneformer"),
         "centre": lambda: rates.features(bench, model, encode, batch, 1),
         "ten": lambda: rates.features(bench, model, encode, batch, 10),
         "training": lambda: rates.training(bench, model, encode, batch),

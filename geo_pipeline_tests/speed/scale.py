@@ -35,6 +35,8 @@ NEEDED = (
     "class_maps",
     "code_location",
 )
+FROM_BYTES = {"oneformer_float32": "oneformer_worker", "ten": "worker_ten"}
+"""Parts for which the real worker, from stored bytes, is reckoned with where it was measured."""
 MAPS = "photographs_640"
 """The maps whose bytes are reckoned with: of photographs, by a network that sees them as large as Swin-L does."""
 
@@ -208,6 +210,7 @@ def map_bytes(rates: Rates) -> float:
 
 
 def _device_hours(images: float, device: dict[str, Any], part: str) -> float:
+    part = FROM_BYTES[part] if FROM_BYTES.get(part) in device else part
     if part == "ten" and part not in device:  # ten crops are ten times the work of one
         return 10 * _device_hours(images, device, "centre")
     return float(images / device[part]["images_per_s"] / 3600)
@@ -292,7 +295,7 @@ def document(rates: Rates) -> str:
         "# What MP-16 costs, and a hundred times MP-16",
         "",
         "Computed by `python -m geo_pipeline_tests.speed.scale --save` from the rates in [measurements/](measurements/"
-        f"), which were measured on {machine['cores']} cores ({machine['cpu']}) without a GPU. A core hour "
+        f"), which were measured on {machine['cores']} cores ({machine['cpu']}), but for the networks. A core hour "
         "is an hour of "
         "one such core; what runs by shard (images, segmentations, features) divides by the cores or GPUs "
         "there are, and "
@@ -319,8 +322,9 @@ def _network_words(device: dict[str, Any]) -> str:
     """What the hours of the networks mean."""
     if device["kind"] == "cuda":
         return (
-            f"Hours of networks are those of the full-size networks on **one {device['device']}**, measured with "
-            "random weights."
+            f"Hours of networks are those of the full-size networks on **one {device['device']}** beside "
+            f"{device['machine']['cores']} cores, measured with random weights (segmentations and features from stored "
+            "bytes, the training by its step)."
         )
     return (
         "Hours of networks are those of the full-size networks **on CPU cores**, measured with random weights; no GPU "
