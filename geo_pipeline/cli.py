@@ -27,6 +27,7 @@ from geo_pipeline.commands.options import (
     OneFormerOption,
     ProfileOption,
     QwenOption,
+    RehearsalOption,
     RejectedOption,
     SeedOption,
     SetOption,
@@ -325,15 +326,12 @@ def sql(
 
 @app.command()
 def rehearse(
-    home: Annotated[Path, typer.Option("--home", help="Folder of the rehearsal.")] = Path("rehearsal"),
+    home: RehearsalOption = Path("rehearsal"),
     photographs: Annotated[int, typer.Option("--photographs", min=64, help="References that are drawn.")] = 1200,
     queries: Annotated[int, typer.Option("--queries", min=1, help="Photographs of each of two benchmarks.")] = 64,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Reference shards.")] = 1024,
 ) -> None:
-    """Run the profile paper to its report with narrow, untrained networks and drawn photographs: everything but skill.
-
-    Eight workers and eight GPUs that are not there; ends with the time and memory of each stage.
-    """
+    """Run the profile paper to its report, networks narrow and untrained, photographs drawn; tell time and memory."""
     with plain_errors(), StopsAtSignals():
         os.environ |= {"HF_HUB_CACHE": str(home.absolute() / "rehearsal" / "hub"), "HF_HUB_OFFLINE": "1"}
         from geo_pipeline.rehearsal.command import rehearse as rehearsed

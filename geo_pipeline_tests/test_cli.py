@@ -13,7 +13,6 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.processes import Process
 from geo_pipeline.home.views import refresh_views
-from geo_pipeline.profiles.choices import Choices
 
 TRUTH = "IMG_ID,AUTHOR,LAT,LON\na.jpg,u1,10.0,20.0\nb.jpg,u2,-5.0,100.0\nc.jpg,u3,0.5,0.5\nd.jpg,u4,60,10\n"
 PREDICTIONS = "IMG_ID,predicted_lat,predicted_lon\na.jpg,10.0,20.0\nb.jpg,-5.0,101.0\nd.jpg,,\n"
@@ -209,10 +208,17 @@ def test_sql_of_an_empty_home_and_locate_without_a_run(run, tmp_path):
     done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
     assert done.exit_code == 1
     assert "found no profile.json" in done.stderr
-    Choices("sample").remember(tmp_path)
-    done = run("locate", tmp_path / "a.jpg", "--home", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "observe", "locate photograph.jpg", "run", "sql x", "accept x --why y", "rehearse"]
+)
+def test_a_file_in_the_place_of_the_home_is_named(run, tmp_path, words):
+    home = tmp_path / "home"
+    home.write_text("no folder")
+    done = run(*words.split(), "--home", home)
     assert done.exit_code == 1
-    assert "is missing" in done.stderr
+    assert f"found that {home} is a file, expected a folder for the home" in done.stderr
 
 
 @pytest.mark.parametrize(

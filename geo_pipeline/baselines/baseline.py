@@ -105,11 +105,15 @@ class Baseline(nn.Module, ABC):
     def settle(self) -> None:
         """Bring parameters back to their bounds, in place, after each step of the optimiser. Nothing by default."""
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
-        """Take what is needed from the training images after the last step: pixels and class maps of all of them,
-        centre crops in their order, without gradients, and their targets. Nothing by default, and then no image is
-        read.
+    def collect(self, remembered: Iterable[Tensor], targets_NK: Tensor) -> None:
+        """Take what is needed from the training images after the last step: what `remembered` gives of the centre crops
+        of all of them, (B, S) at a time in their order, without gradients, and their targets. Nothing by default, and
+        then no image is read.
         """
+
+    def remembered(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """What `collect` is given of images (B, S), float32; their descriptions by default."""
+        return self.described(pixels_BCHW, class_map_BHW)
 
     @abstractmethod
     def describe(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class GeoClip(Baseline):
             chance_M = (scaled_MD * own_MD).sum(dim=1) - (scaled_MD @ places_XD.T).logsumexp(dim=1)
         return -chance_M.sum()[None]
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
+    def collect(self, remembered: Iterable[Tensor], targets_NK: Tensor) -> None:
         """Encode the gallery, once and for all; no image is read."""
         self.gallery_GD = self.location(self.gallery_deg_G2)
 

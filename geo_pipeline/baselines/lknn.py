@@ -80,7 +80,7 @@ class Lknn(Baseline):
         logits_MC = self.head(self.describe(pixels_MCHW, class_map_MHW))
         return cell_sums([logits_MC], targets_MK[:, 2:].long())
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
+    def collect(self, remembered: Iterable[Tensor], targets_NK: Tensor) -> None:
         """Features and places of all training images.
 
         The gallery is the only copy of the features: they are written to it as they come, on the CPU and in its type,
@@ -89,8 +89,7 @@ class Lknn(Baseline):
         device, width = self.mean_D.device, len(self.mean_D)
         gallery_ND = torch.empty(len(targets_NK), width, dtype=self.gallery_ND.dtype)
         sum_D, start = torch.zeros(width, dtype=torch.float64, device=device), 0
-        for pixels_BCHW, class_map_BHW in batches:
-            features_BD = self.described(pixels_BCHW, class_map_BHW)
+        for features_BD in remembered:
             sum_D += features_BD.double().sum(dim=0)
             gallery_ND[start : start + len(features_BD)] = features_BD
             start += len(features_BD)

@@ -74,7 +74,7 @@ class Pigeon(Baseline):
         normed_BD: Tensor = self.norm(self.cls(pixels_BCHW))
         return normed_BD
 
-    def collect(self, batches: Iterable[tuple[Tensor, Tensor]], targets_NK: Tensor) -> None:
+    def collect(self, remembered: Iterable[Tensor], targets_NK: Tensor) -> None:
         """The prototypes: mean unit vector and mean coordinate of the training photographs of every cluster.
 
         Clusters follow from the coordinates alone; of the features, only their sums are kept.
@@ -87,19 +87,22 @@ class Pigeon(Baseline):
         np.add.at(sums_X3, row_N, unit_vectors(lat_deg_N, lon_deg_N))
         count_X = np.bincount(row_N, minlength=cells * most)
         place_X2 = np.where(count_X[:, None] > 0, np.stack(coordinates_of(sums_X3), axis=1), np.nan)
-        mean_XD = self._summed(batches, torch.from_numpy(row_N), cells * most)
+        mean_XD = self._summed(remembered, torch.from_numpy(row_N), cells * most)
         mean_XD /= torch.from_numpy(np.maximum(count_X, 1))[:, None]
         self.prototype_GRD.copy_(mean_XD.view_as(self.prototype_GRD))
         self.prototype_deg_GR2.copy_(torch.from_numpy(place_X2).view_as(self.prototype_deg_GR2))
 
-    def _summed(self, batches: Iterable[tuple[Tensor, Tensor]], row_N: Tensor, clusters: int) -> Tensor:
+    def remembered(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
+        """Unit vectors (B, D)."""
+        with self.training_precision(pixels_BCHW.device):
+            features_BD = self.features(pixels_BCHW)
+        return functional.normalize(features_BD.float(), dim=1)
+
+    def _summed(self, remembered: Iterable[Tensor], row_N: Tensor, clusters: int) -> Tensor:
         """The unit vectors of the images, summed by cluster (X, D) float64, on the CPU."""
         sums_XD = torch.zeros(clusters, self.tower.width, dtype=torch.float64)
         start = 0
-        for pixels_BCHW, _ in batches:
-            with self.training_precision(pixels_BCHW.device):
-                features_BD = self.features(pixels_BCHW)
-            unit_BD = functional.normalize(features_BD.float(), dim=1)
+        for unit_BD in remembered:
             sums_XD.index_add_(0, row_N[start : start + len(unit_BD)], unit_BD.cpu().double())
             start += len(unit_BD)
         return sums_XD

@@ -14,6 +14,17 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def folder_of_a_home(home: Path) -> Path:
+    """The folder that was given, or that can be made; a file in its place ends the command."""
+    if home.exists() and not home.is_dir():
+        typer.echo(
+            f"geo-pipeline: found that {home} is a file, expected a folder for the home; choose another with --home",
+            err=True,
+        )
+        raise typer.Exit(1)
+    return home
+
+
 VersionOption = Annotated[
     bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and stop.")
 ]
@@ -21,9 +32,13 @@ DEFAULT_HOME = Path("workspace")
 HomeOption = Annotated[
     Path,
     typer.Option(
-        "--home", envvar="GEO_PIPELINE_HOME", help="Folder of tables, checkpoints, reports and Dagster's record."
+        "--home",
+        envvar="GEO_PIPELINE_HOME",
+        callback=folder_of_a_home,
+        help="Folder of tables, checkpoints, reports and Dagster's record.",
     ),
 ]
+RehearsalOption = Annotated[Path, typer.Option("--home", callback=folder_of_a_home, help="Folder of the rehearsal.")]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", envvar="GEO_PIPELINE_SEED", help="Seed of the planet and of training; 0.")
 ]

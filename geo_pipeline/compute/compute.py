@@ -59,10 +59,8 @@ class Compute(Protocol):
         """
         ...
 
-    def train(
-        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
-    ) -> TrainingResult:
-        """Call `loop(**kwargs, report=...)` on `workers` workers (None: as the configuration has it).
+    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report) -> TrainingResult:
+        """Call `loop(**kwargs, report=...)` on as many workers as the configuration has.
 
         `report` gets what the loop reports (of rank 0), while it trains. `kwargs` has `out_dir`, a folder in the home.
         """

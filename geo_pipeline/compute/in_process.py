@@ -34,8 +34,6 @@ class InProcessCompute:
             for key in keys:
                 yield key, work(key)
 
-    def train(
-        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
-    ) -> TrainingResult:
+    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report) -> TrainingResult:
         """See Compute. There is one worker: this process."""
         return run_loop(loop, kwargs, report, self.config.train_threads)

@@ -89,15 +89,13 @@ class RayCompute:
         size = self._fitting(job.name, min(size, len(keys)), asks, together=False)
         yield from ShardActors(job, size, cpus, gpus, config.stall_s).results(keys)
 
-    def train(
-        self, loop: Loop, kwargs: Mapping[str, object], report: Report, workers: int | None = None
-    ) -> TrainingResult:
+    def train(self, loop: Loop, kwargs: Mapping[str, object], report: Report) -> TrainingResult:
         """See Compute. Workers and driver share the home's folder.
 
         Raises ComputeError at once when a Ray of this machine has no room for all workers.
         """
         self._start()
-        count = self._fitting("the training", workers or self.config.train_workers, asks_of(self.config), together=True)
+        count = self._fitting("the training", self.config.train_workers, asks_of(self.config), together=True)
         return train_on_ray(loop, kwargs, report, count, self.config)
 
     def _fitting(self, name: str, workers: int, asks: Mapping[str, float], *, together: bool) -> int:

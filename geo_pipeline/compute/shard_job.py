@@ -18,7 +18,7 @@ from geo_pipeline.home.artifact import Artifact
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.reading import HomeReads
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 
 Worker = Callable[[pa.Table], pa.Table]
 Tables = Mapping[str, pa.Table]
@@ -29,7 +29,7 @@ class PreparingWorker(Protocol):
     """A worker whose calls have two halves, so that a thread can read and decode ahead of the network."""
 
     def prepare(self, batch: pa.Table) -> Any:
-        """What `compute` needs of a batch, on the CPU. Called in threads beside it: see `made_ahead`."""
+        """What `compute` needs of a batch, on the CPU. Called in threads beside it: see `Ahead`."""
         ...
 
     def compute(self, prepared: Any) -> pa.Table:
@@ -108,13 +108,17 @@ class OpenTableJob:
             set_threads(self.job.torch_threads)
         return self.job.worker(**self.job.arguments(self._reads))
 
+    @cached_property
+    def _ahead(self) -> Ahead:
+        return Ahead(self.job.ahead)
+
     def _results(self, rows: pa.Table) -> Iterator[pa.Table]:
         batches = in_batches(rows, self.job.batch_rows)
         if not rows.num_rows:
             return
         worker = self._worker
         if isinstance(worker, PreparingWorker):
-            results = (worker.compute(prepared) for prepared in made_ahead(worker.prepare, batches, self.job.ahead))
+            results = (worker.compute(prepared) for prepared in self._ahead.made(worker.prepare, batches))
         else:
             results = (worker(batch) for batch in batches)
         for result in results:

@@ -25,7 +25,7 @@ from geo_pipeline.lvlm.model import load
 from geo_pipeline.lvlm.prompts import PromptBatch, encode
 from geo_pipeline.routing.decision import decide
 from geo_pipeline.training import loop
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.curves import epoch_loss
 from geo_pipeline.training.device import pick_device
@@ -111,6 +111,7 @@ class RouterTask(Task[Asked]):
         self.lessons_held_out = [lesson for lesson in lessons if lesson.held_out]
         self.held_out = len(self.lessons_held_out)
         self.lengths = [lesson.query.text_length() for lesson in self.lessons]
+        self.ahead = Ahead(PROMPTS_AHEAD)
         self.lvlm = load(config.lvlm, pick_device(config.lvlm.device))
         self.device = self.lvlm.device
         backbone = backbone_fingerprint(self.lvlm)
@@ -151,7 +152,7 @@ class RouterTask(Task[Asked]):
             rows = part.rows_M if len(part.rows_M) else part.rows_B[:1]
             return part, self._asked([self.lessons[row] for row in rows])
 
-        for part, (prompts, targets_M) in made_ahead(asked, parts, PROMPTS_AHEAD):
+        for part, (prompts, targets_M) in self.ahead.made(asked, parts):
             yield part, (prompts.to(self.device), targets_M.to(self.device))
 
     def _asked(self, lessons: list[Lesson]) -> Asked:
@@ -172,7 +173,7 @@ class RouterTask(Task[Asked]):
         """Mean loss, and the share that the router sends to the nearer paradigm; every worker judges all."""
         loss, right, batch = 0.0, 0, self.config.lvlm.batch
         parts = [self.lessons_held_out[start : start + batch] for start in range(0, self.held_out, batch)]
-        asked = made_ahead(self._asked, parts, PROMPTS_AHEAD)
+        asked = self.ahead.made(self._asked, parts)
         for lessons, (prompts, targets_M) in zip(parts, asked, strict=True):
             scores_M, targets_M = self.router(prompts.to(self.device)), targets_M.to(self.device)
             loss += float(preference_loss(scores_M, targets_M).sum())

@@ -10,7 +10,8 @@ and `inference`.
 Shapes: B images, C channels or cells, H x W pixels, T tokens, D width, F finest cells, P partitions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ class GeoSurge(nn.Module):
     def forward(self, pixels_BCHW: Tensor, class_map_BHW: Tensor) -> Tensor:
         """The same as `encode_image`."""
         return self.encode_image(pixels_BCHW, class_map_BHW)
+
+    @property
+    def encoder(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """`encode_image`, compiled where `config.compile` says so."""
+        return self._compiled if self.config.compile else self.encode_image
+
+    @cached_property
+    def _compiled(self) -> Callable[[Tensor, Tensor], Tensor]:
+        return torch.compile(self.encode_image)
 
     def cell_logits(self, features_BD: Tensor) -> list[Tensor]:
         """Similarity / temperature to every cell of each partition, coarsest first: a list of (B, C).

@@ -28,7 +28,7 @@ class TrainingStep(nn.Module):
         training, geography = self.model.config.training, self.model.geography
         bf16 = training.precision == "bf16"  # as wide a range as fp32: gradients do not vanish, nothing to rescale
         with torch.autocast(pixels_MCHW.device.type, torch.bfloat16, enabled=bf16):
-            features_MD = self.model.encode_image(pixels_MCHW, class_map_MHW).float()
+            features_MD = self.model.encoder(pixels_MCHW, class_map_MHW).float()
         if isinstance(geography, ClassifierHeads):
             return classification_loss(features_MD, targets_MP, geography, batch_targets_BP), features_MD
         compared_XD, targets_XP = features_MD, targets_MP

@@ -80,9 +80,7 @@ class GeoSurgeTask(ImageTask):
         self.network = workers.wrapped(self.bare_step)
         self.parameters = model.trainable()
         self.optimizer = torch.optim.AdamW(_groups(self.parameters, config.weight_decay), lr=config.lr)
-        self.fingerprint = fingerprint_of(
-            asdict(model.config), model.hierarchy.fingerprint(), pairs.fingerprint, workers.world
-        )
+        self.fingerprint = fingerprint_of(asdict(model.config), model.hierarchy.fingerprint(), pairs.fingerprint)
 
     def loss(self, part: Part, inputs: Crops) -> Tensor:
         """See Task."""

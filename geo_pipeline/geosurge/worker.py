@@ -120,7 +120,7 @@ class FeatureWorker:
         with torch.inference_mode():
             for pixels_BCHW, maps_BHW in on_device(groups, self.device):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                    features_BD = self.model.encode_image(pixels_BCHW, maps_BHW).float()
+                    features_BD = self.model.encoder(pixels_BCHW, maps_BHW).float()
                 means.append(features_BD.unflatten(0, (-1, self._crops_per_image)).mean(dim=1).cpu().numpy())
         return np.concatenate(means)
 

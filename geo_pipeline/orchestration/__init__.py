@@ -1,4 +1,1 @@
-"""The only Dagster code: assets, storage, staleness, where work runs, and what the UI shows.
-
-Networks and rules live below.
-"""
+"""The Dagster code: assets, staleness, automation, and what the UI shows. Networks and rules live below."""

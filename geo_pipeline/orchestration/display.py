@@ -36,6 +36,14 @@ PAGES = (
 """Pages that a folder may hold: its kind, what the UI calls the page, its file."""
 
 
+def own_metadata(asset: Asset) -> dict[str, Any]:
+    """What the UI shows of every asset: its title, and the link to its function."""
+    file, line = asset.source
+    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=asset.function.__name__)
+    links = dg.CodeReferencesMetadataValue(code_references=[reference])
+    return {"title": asset.title, "dagster/code_references": links}
+
+
 def event_metadata(
     profile: Profile, asset: Asset, home: Home, key: str, notes: Mapping[str, object], rows: int
 ) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def event_metadata(
     metadata["path"] = dg.MetadataValue.path(str(file.relative_to(home.root)))
     for kind, label, page in PAGES:
         if main.kind == kind and (file / page).is_file():
-            metadata[label] = dg.MetadataValue.path(str(file / page))
+            metadata[label] = dg.MetadataValue.path(str((file / page).relative_to(home.root)))
     return metadata
 
 

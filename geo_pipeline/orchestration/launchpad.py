@@ -1,4 +1,7 @@
-"""What the launchpad of the UI offers for every asset: only what changes no byte."""
+"""What the launchpad of the UI offers for every asset: what changes no byte.
+
+But for the number of training workers, which changes the order of sums alone.
+"""
 
 from dataclasses import replace
 

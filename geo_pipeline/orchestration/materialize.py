@@ -195,12 +195,7 @@ def dependencies(lineage: Lineage, asset: Asset) -> list[dg.AssetDep]:
 
 def _fixed_metadata(asset: Asset) -> dict[str, Any]:
     main = asset.outputs(asset.keys[0])[0]
-    file, line = asset.source
-    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=asset.function.__name__)
-    metadata: dict[str, Any] = {
-        "title": asset.title,
-        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference]),
-    }
+    metadata: dict[str, Any] = display.own_metadata(asset)
     if main.kind == "table":
         columns = [
             dg.TableColumn(

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from geo_pipeline.home.home import Home
-from geo_pipeline.orchestration import events
+from geo_pipeline.orchestration import display, events
 from geo_pipeline.orchestration.automation import observation_condition
 from geo_pipeline.orchestration.dagster_partitions import partitions_definition
 from geo_pipeline.orchestration.lineage import Lineage
@@ -18,7 +18,7 @@ def source_asset(lineage: Lineage, asset: Asset) -> dg.SourceAsset:
         name=asset.name,
         description=asset.declared.description,
         group_name=asset.declared.group_name,
-        metadata={"title": asset.title},
+        metadata=display.own_metadata(asset),
         partitions_def=partitions_definition(asset.keys),
         automation_condition=observation_condition(),
         tags={f"dagster/kind/{kind}": "" for kind in asset.declared.kinds},

@@ -130,7 +130,7 @@ class Work(HomeReads[Profile]):
         for key, made in where.map_shards(job, wanted, on_cpu):
             self._done(key, {name: value for name, value in made.items() if name != "rows"})
 
-    def train(self, loop: Callable[..., Any], key: str = ALL, *, workers: int | None = None, **arguments: Any) -> None:
+    def train(self, loop: Callable[..., Any], key: str = ALL, **arguments: Any) -> None:
         """Run a training loop into the checkpoint of a key, write its curves, and commit both.
 
         A loop that was stopped goes on where it was.
@@ -140,7 +140,7 @@ class Work(HomeReads[Profile]):
             self.log(("" if key == ALL else f"{key}: ") + epoch_line(row))
             self._epoch(key, row)
 
-        training = self.compute.train(loop, {**arguments, "out_dir": self.folder(key)}, report, workers=workers)
+        training = self.compute.train(loop, {**arguments, "out_dir": self.folder(key)}, report)
         self.write(key, training.metrics, training_curves=training.curves)
 
     def read_all(self, name: str, keys: Iterable[str], columns: Sequence[str] | None = None) -> pa.Table:

@@ -25,7 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from geo_pipeline.sample_world.weights import weights_dir
 from geo_pipeline.segmentation.config import SegmentationConfig
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.device import pick_device
 
 
@@ -42,6 +42,7 @@ class Segmenter:
     def __init__(self, config: SegmentationConfig | None = None, device: str | None = None) -> None:
         self.config = config or SegmentationConfig()
         self.device = pick_device(device)
+        self._ahead = Ahead(1)
         source, revision = _source(self.config)
         self.model = _load_model(source, revision, self.config).to(self.device, torch.float32).eval()
         self.processor = _load_processor(source, revision, self.config, self.model.config.task_seq_len)
@@ -68,7 +69,7 @@ class Segmenter:
         groups = [
             places[start : start + at_once] for places in by_size.values() for start in range(0, len(places), at_once)
         ]
-        inputs = made_ahead(lambda group: self._inputs([images[index] for index in group]), groups, 1)
+        inputs = self._ahead.made(lambda group: self._inputs([images[index] for index in group]), groups)
         for group, processed in zip(groups, inputs, strict=True):
             yield from zip(group, self._forward(processed, images[group[0]].shape[:2]), strict=True)
 

@@ -23,6 +23,7 @@ Shares = Sequence[np.ndarray] | np.ndarray
 class Part(NamedTuple):
     """A micro-batch of one worker: its rows, where they start in the worker's share, and the batch it is cut from.
 
+    `first` is where the rows start in the batch, the shares of all workers one after the other.
     `step` counts the optimiser steps before this batch. `rows_M` is empty where the others have more rows than this
     worker: all workers have equally many parts, so that their gradients meet.
     """
@@ -32,14 +33,15 @@ class Part(NamedTuple):
     start: int
     rows_B: np.ndarray
     last: bool
+    first: int
 
 
 def parts(shares: Shares, rank: int, micro_batch: int | None, step: int = 0) -> Iterator[Part]:
     """The parts of a worker's share of a batch, given the shares of all workers; `micro_batch` None: one part."""
-    rows_B, longest = np.concatenate(shares), max(map(len, shares))
+    rows_B, longest, before = np.concatenate(shares), max(map(len, shares)), sum(map(len, shares[:rank]))
     size = micro_batch or longest
     for start in range(0, longest, size):
-        yield Part(step, shares[rank][start : start + size], start, rows_B, start + size >= longest)
+        yield Part(step, shares[rank][start : start + size], start, rows_B, start + size >= longest, before + start)
 
 
 def lane_orders(groups: Sequence[np.ndarray], lanes: int, shuffle_rows: int, seed: int, epoch: int) -> np.ndarray:

@@ -152,7 +152,7 @@ def collected(model):
         def batches():
             for part in pixels.split(10):
                 held.append(sum(found() is not None for found in made.made))
-                yield part, torch.zeros(len(part), 28, 28, dtype=torch.uint8)
+                yield made.remembered(part, torch.zeros(len(part), 28, 28, dtype=torch.uint8))
 
         targets = torch.rand(95, 3, generator=draw).double()
         with torch.no_grad():

@@ -184,7 +184,7 @@ def test_prototypes_are_the_means_of_the_clusters_and_features_are_not_gathered(
     def batches():
         for part in pixels.split(10):
             held.append(sum(found() is not None for found in made.made))
-            yield part, torch.zeros(len(part), 28, 28, dtype=torch.uint8)
+            yield made.remembered(part, torch.zeros(len(part), 28, 28, dtype=torch.uint8))
 
     with torch.no_grad():
         made.collect(batches(), targets)

@@ -103,7 +103,7 @@ def test_a_worker_that_prepares_gives_the_same_as_one_that_is_called(tmp_path):
     ahead = home_of_numbers(tmp_path / "ahead", SHARDS)
     list(InProcessCompute(CONFIG).map_shards(job_of(ahead, SHARDS, Halves), list(SHARDS)))
     assert files(ahead) == files(home)
-    assert all(name.startswith("prepare") for name, _ in seen)
+    assert all(name.startswith("ahead") for name, _ in seen)
     assert sum(rows for _, rows in seen) == 60
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +40,20 @@ def test_a_saved_model_is_the_same_model_without_its_clip_folder(trained, tmp_pa
     again = GeoSurge.from_pretrained(tmp_path / "again", device="cpu")
     assert torch.equal(model.encode_image(*batch()), again.encode_image(*batch()))
     assert again.config == model.config
+
+
+def test_a_compiled_network_is_the_same_network(clip_dir, monkeypatch):
+    config = tiny_geosurge.config(clip_dir)
+    torch.manual_seed(0)
+    plain = GeoSurge(config, tiny_geosurge.hierarchy())
+    compiled = GeoSurge(replace(config, compile=True), tiny_geosurge.hierarchy())
+    compiled.load_state_dict(plain.state_dict())
+    graphs, count = [], partial(torch.compile, backend=lambda graph, inputs: graphs.append(graph) or graph.forward)
+    monkeypatch.setattr(torch, "compile", count)
+    assert torch.equal(plain.encoder(*batch()), plain.encode_image(*batch()))
+    assert not graphs
+    torch.testing.assert_close(compiled.encoder(*batch()), plain.encode_image(*batch()))
+    assert len(graphs) == 1, "the whole network is one graph"
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,15 @@ def test_a_smaller_last_batch_of_held_out_images_weighs_less(trained):
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+def test_a_state_belongs_to_any_number_of_workers(trained, monkeypatch):
+    """They see the same batches; a training that was stopped with two goes on with one."""
+    monkeypatch.setattr(Workers, "wrapped", lambda workers, network: network)
+    config = tiny_geosurge.config(trained.clip, batch=4, lanes=2)
+    pairs = TrainingPairs([trained.images], [trained.segmentations], config.vision, config.training)
+    model = GeoSurge(config, tiny_geosurge.hierarchy())
+    assert len({GeoSurgeTask(model, pairs, Workers(0, world)).fingerprint for world in (1, 2)}) == 1
+
+
 def test_early_stopping_keeps_the_best_epoch(trained, tmp_path):
     """Held-out images that show one town and lie in the next: the better the training, the worse they fare."""
     table = pq.read_table(trained.images)

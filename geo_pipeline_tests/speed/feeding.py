@@ -23,7 +23,7 @@ from geo_pipeline.geosurge.worker import CutPairs, Cutter, crops, on_device
 from geo_pipeline.imagery.crops import centre_crop
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.order import parts
 from geo_pipeline_tests.speed.fed_training import draw_files, pictures
 from geo_pipeline_tests.speed.measuring import save
@@ -89,7 +89,7 @@ def features(vision: VisionConfig, images: int, batch_rows: int, ten: bool) -> F
 
     def stages() -> Iterator[int]:
         batches = in_batches(pa.table({"row": list(range(images))}), batch_rows)
-        for prepared in made_ahead(prepare, batches, 2):
+        for prepared in Ahead(2).made(prepare, batches):
             for pixels_BCHW, _ in on_device(prepared.groups, torch.device("cpu")):
                 yield len(pixels_BCHW) // per_image
 
@@ -104,7 +104,7 @@ def segmentation(images: int, batch_rows: int) -> Figure:
     def stages() -> Iterator[int]:
         batches = in_batches(pa.table({"row": list(range(images))}), batch_rows)
         decode = lambda batch: [decode_rgb(jpegs[row]) for row in batch["row"].to_pylist()]  # noqa: E731
-        for prepared in made_ahead(decode, batches, 2):
+        for prepared in Ahead(2).made(decode, batches):
             yield len(prepared)
 
     class_map = decode_pair(jpegs[0], pngs[0], 384)[1]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geo_pipeline.baselines.config import OPTIONS, BaselineConfig
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.ingest import MOST_BYTES
 from geo_pipeline.profiles.paper import REFERENCE_SHARDS
@@ -22,6 +23,8 @@ FACTORS = (1, 10, 100)
 REQUEST_BYTES = 16 * 2**20
 """Neighbouring photographs of a container are read together up to so many bytes; an upload's part is as large."""
 SHARDS_PLANNED = 2_000
+TRAIN_WORKERS = 8
+"""Of the profile `paper`."""
 GIB = 2**30
 MACHINE_GIB = 24
 NEEDED = (
@@ -157,6 +160,7 @@ def costs(images: int, rates: Rates) -> list[Cost]:
             f"{_belongs(images, device, 'training')}; published for all epochs at x1: 21 hours on 8 A6000 "
             "(GeoSURGE, IV)",
         ),
+        *_baselines(images, device, canonical / REQUEST_BYTES),
         Cost(
             "features",
             _core_hours(images, device, crops),
@@ -219,6 +223,20 @@ def _device_hours(images: float, device: dict[str, Any], part: str) -> float:
 def _core_hours(images: float, device: dict[str, Any], part: str) -> float | None:
     """None on a GPU, whose hours stand in the note."""
     return None if device["kind"] == "cuda" else _device_hours(images, device, part) * int(device["machine"]["cores"])
+
+
+def _baselines(images: float, device: dict[str, Any], requests: float) -> list[Cost]:
+    """The baselines of the comparison, reckoned as the bare tower with one trainable block; where that was measured."""
+    if "bare_training" not in device or device["kind"] != "cuda":
+        return []
+    variants = 2 * len(OPTIONS)
+    epochs = BaselineConfig("isns").training.max_epochs
+    days = variants * epochs * _device_hours(images, device, "bare_training") / 24
+    note = (
+        f"at most {_shown(days)} days on one {device['device']}, {_shown(days / TRAIN_WORKERS)} on {TRAIN_WORKERS}: "
+        f"{variants} trainings of {epochs} epochs, without early stopping"
+    )
+    return [Cost("baselines, on demand", None, 0.0, variants * epochs * requests, None, note)]
 
 
 def _belongs(images: float, device: dict[str, Any], part: str) -> str:

@@ -32,7 +32,7 @@ from geo_pipeline.lvlm.model import IMAGE_TOKEN, LoadedLvlm, assemble
 from geo_pipeline.lvlm.prompts import PromptBatch, encode, generation_prompt
 from geo_pipeline.lvlm.small import QWEN2_SPLIT, example_texts, train_tokenizer
 from geo_pipeline.routing.prompt import RouterInputs, build_prompt
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 from geo_pipeline_tests.speed.fed_training import pictures
 from geo_pipeline_tests.speed.measuring import machine, save
 from geo_pipeline_tests.speed.network_rates import Bench, Figure, products
@@ -150,7 +150,7 @@ def routing_from_bytes(bench: Bench, lvlm: LoadedLvlm, router: GeoRouter, jpegs:
     """The same from stored bytes, prompts made in `ahead` threads; the first batch warms up and is not counted."""
     router.eval()
     rounds = max(3, int(bench.least_s))
-    batches = made_ahead(lambda _: router_batch(lvlm, jpegs), range(rounds + 1), ahead)
+    batches = Ahead(ahead).made(lambda _: router_batch(lvlm, jpegs), range(rounds + 1))
     began = waited_s = 0.0
     with torch.inference_mode():
         for at in itertools.count():

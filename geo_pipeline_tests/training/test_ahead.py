@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from geo_pipeline.training.ahead import made_ahead
+from geo_pipeline.training.ahead import Ahead
 
 
 def test_no_more_is_made_than_was_asked_for():
@@ -15,7 +15,7 @@ def test_no_more_is_made_than_was_asked_for():
             made.append(item)
         return item
 
-    results = made_ahead(make, iter(range(10)), 2)
+    results = Ahead(2).made(make, iter(range(10)))
     assert next(results) == 0
     assert len(made) <= 3
     assert list(results) == list(range(1, 10))
@@ -30,14 +30,20 @@ def test_the_next_is_made_while_the_caller_is_at_work():
             second.set()
         return threading.get_ident()
 
-    results = made_ahead(make, range(3), 1)
+    results = Ahead(1).made(make, range(3))
     assert next(results) != threading.get_ident()
     assert second.wait(10)
     list(results)
 
 
 def test_an_error_comes_where_its_result_would_have_come():
-    results = made_ahead(lambda item: 1 // item, [1, 0, 1], 2)
+    results = Ahead(2).made(lambda item: 1 // item, [1, 0, 1])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_the_threads_stay_the_same():
+    ahead = Ahead(1)
+    seen = {ident for _ in range(5) for ident in ahead.made(lambda item: threading.get_ident(), range(3))}
+    assert len(seen) == 1

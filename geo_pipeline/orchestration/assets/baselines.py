@@ -108,7 +108,6 @@ def baseline_checkpoints(work: Work) -> None:
             segmentations=work.listed_paths("segmentation_manifest", "segmentations"),
             hierarchy_table=work.path("geocells") if cells else None,
             config=config_of(work.scope, variant),
-            workers=1,
         )
 
 
