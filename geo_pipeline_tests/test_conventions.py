@@ -133,6 +133,17 @@ def test_nothing_in_the_library_unpickles_or_is_left_undone():
     assert not found
 
 
+def test_no_generator_gives_out_while_it_holds_threads():
+    """Left unfinished, it would wait for them wherever the garbage collector closes it; `imagery.ahead` does not."""
+    wrong = []
+    for path in LIBRARY:
+        for held in ast.walk(ast.parse(path.read_text())):
+            if isinstance(held, ast.With) and any("Executor(" in ast.unparse(item) for item in held.items):
+                gives = [inner for inner in ast.walk(held) if isinstance(inner, ast.Yield | ast.YieldFrom)]
+                wrong += [f"{_short(path)}: line {inner.lineno}" for inner in gives]
+    assert wrong == []
+
+
 def test_no_machine_of_ours_is_named_in_the_tree():
     """Absolute paths of a home and private registries differ from machine to machine."""
     wrong = re.compile(

@@ -17,8 +17,8 @@ from geo_pipeline.contracts.contract import load
 from geo_pipeline.home.artifact import Artifact
 from geo_pipeline.home.home import Home
 from geo_pipeline.home.reading import HomeReads
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.profiles.profile import Profile
-from geo_pipeline.training.ahead import Ahead
 
 Worker = Callable[[pa.Table], pa.Table]
 Tables = Mapping[str, pa.Table]

@@ -21,11 +21,11 @@ from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.georouter.lessons import Lesson, read_lessons
 from geo_pipeline.georouter.model import GeoRouter, preference_loss
 from geo_pipeline.georouter.queries import query_prompt
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.lvlm.model import load
 from geo_pipeline.lvlm.prompts import PromptBatch, encode
 from geo_pipeline.routing.decision import decide
 from geo_pipeline.training import loop
-from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.curve_page import Captions
 from geo_pipeline.training.curves import epoch_loss
 from geo_pipeline.training.device import pick_device

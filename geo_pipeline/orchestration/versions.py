@@ -39,7 +39,7 @@ DECIDES_NO_BYTES = {
     "earth.kernel_check": "compares the compiled kernels with s2sphere; stops with an error or changes nothing",
     "earth.parallel": "how rows are shared among threads; results do not depend on it (tested)",
     "earth.reference_cells": "what the compiled kernels are compared with",
-    "training.ahead": "which thread makes what a network needs next, in its order",
+    "imagery.ahead": "which thread makes what a network needs next, in its order",
     "training.curve_page": "a page beside the checkpoint, which is no part of its content",
     "training.event_log": "event files beside the checkpoint, which are no part of its content",
     "training.logger": "what may listen to a training",

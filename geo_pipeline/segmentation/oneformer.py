@@ -23,9 +23,9 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.sample_world.weights import weights_dir
 from geo_pipeline.segmentation.config import SegmentationConfig
-from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.device import pick_device
 
 

@@ -20,10 +20,10 @@ from geo_pipeline.compute.shard_job import in_batches
 from geo_pipeline.geosurge.config import InferenceConfig, TrainingConfig, VisionConfig
 from geo_pipeline.geosurge.pairs import Pair, TrainingPairs, decode_pair, stack_pairs
 from geo_pipeline.geosurge.worker import CutPairs, Cutter, crops, on_device
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.imagery.crops import centre_crop
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.segmentation.class_maps import encode_class_map
-from geo_pipeline.training.ahead import Ahead
 from geo_pipeline.training.order import parts
 from geo_pipeline_tests.speed.fed_training import draw_files, pictures
 from geo_pipeline_tests.speed.measuring import save

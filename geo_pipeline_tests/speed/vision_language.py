@@ -25,6 +25,7 @@ from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VL
 
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.georouter.model import GeoRouter, preference_loss
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.imagery.decode import decode_rgb
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.lvlm.generation import answers_of
@@ -32,7 +33,6 @@ from geo_pipeline.lvlm.model import IMAGE_TOKEN, LoadedLvlm, assemble
 from geo_pipeline.lvlm.prompts import PromptBatch, encode, generation_prompt
 from geo_pipeline.lvlm.small import QWEN2_SPLIT, example_texts, train_tokenizer
 from geo_pipeline.routing.prompt import RouterInputs, build_prompt
-from geo_pipeline.training.ahead import Ahead
 from geo_pipeline_tests.speed.fed_training import pictures
 from geo_pipeline_tests.speed.measuring import machine, save
 from geo_pipeline_tests.speed.network_rates import Bench, Figure, products

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
+from geo_pipeline.imagery.ahead import Ahead
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores.errors import TRIES, WAIT_S, lasting, no_answer, tried
 from geo_pipeline.imagery.stores.store import FoundFile, Span, StoreError, WholeFilesError
@@ -78,15 +79,8 @@ class RemoteStore:
 
     def read_spans(self, spans: Iterable[Span]) -> Iterator[bytes | MissingImageError]:
         """The bytes of each span; the next portion is on its way while one is given out."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = None
-            for portion in _portions(spans):
-                following = pool.submit(self._fetch, portion)
-                if coming is not None:
-                    yield from coming.result()
-                coming = following
-            if coming is not None:
-                yield from coming.result()
+        for portion in Ahead(1).made(self._fetch, _portions(spans)):
+            yield from portion
 
     def _fetch(self, spans: Sequence[Span]) -> list[bytes | MissingImageError]:
         """The bytes of each span, all asked for at once; what fails for a passing reason is asked for again."""

@@ -2,13 +2,16 @@
 
 import os
 import pickle
+import threading
 
 import fsspec
 import pytest
 
 from geo_pipeline.imagery.source import MissingImageError, SourceError
 from geo_pipeline.imagery.stores import files as files_module
+from geo_pipeline.imagery.stores import remote
 from geo_pipeline.imagery.stores.files import Files, braces, file_digest, inside, open_url, spans_of
+from geo_pipeline.imagery.stores.remote import RemoteStore
 from geo_pipeline.imagery.stores.store import FOUND, Span
 
 CONTENT = bytes(range(256)) * 16
@@ -155,3 +158,27 @@ def test_a_root_that_is_not_there_and_an_unknown_kind_of_address_are_clear_error
         Files("gopher://host/folder/").found()
     (tmp_path / "x.tar").write_bytes(b"1")
     assert names_of(Files(f"file://{tmp_path}")) == ["x.tar"]
+
+
+def test_pieces_that_nobody_takes_any_more_are_not_waited_for(monkeypatch):
+    """The garbage collector closes an abandoned generator wherever it runs: perhaps inside a lock that a wait needs."""
+    goes_on = threading.Event()
+    store = RemoteStore("memory://abandoned")
+    fetch = RemoteStore._fetch
+
+    def slow(self, spans):
+        if spans[0].name == "second":
+            goes_on.wait(60)
+        return fetch(self, spans)
+
+    monkeypatch.setattr(RemoteStore, "_fetch", slow)
+    monkeypatch.setattr(remote, "SPANS_AT_ONCE", 1)
+    fsspec.filesystem("memory").pipe_file("/abandoned/first", CONTENT)
+    pieces = store.read_spans(Span(name, 0, 4, ()) for name in ("first", "second"))
+    assert next(pieces) == CONTENT[:4]
+    closing = threading.Thread(target=pieces.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    waited = closing.is_alive()
+    goes_on.set()
+    assert not waited

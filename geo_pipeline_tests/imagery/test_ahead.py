@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from geo_pipeline.training.ahead import Ahead
+from geo_pipeline.imagery.ahead import Ahead
 
 
 def test_no_more_is_made_than_was_asked_for():
