@@ -48,6 +48,7 @@ class RayCompute:
     def __init__(self, config: ComputeConfig) -> None:
         self.config = config
         self._started = False
+        self._answered: str | None = None
         self._shared: RayCompute | None = None
 
     def __enter__(self) -> Self:
@@ -71,6 +72,13 @@ class RayCompute:
         twin = RayCompute(config)
         twin._shared = self
         return twin
+
+    def require_cluster(self) -> None:
+        """Raise ComputeError within half a minute when nothing answers at the address of a cluster, if there is one."""
+        address = self._address()
+        if address and address != self._answered:
+            require_cluster(address)
+            self._answered = address
 
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. At most `actors` workers (`cpu_actors` on CPUs); each opens the job once and ends with the call.
@@ -117,7 +125,7 @@ class RayCompute:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         if address:
-            require_cluster(address)
+            self.require_cluster()
             settings: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": packages()}}
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")

@@ -29,13 +29,14 @@ def require_cluster(address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
         except (OSError, OverflowError, UnicodeError) as error:
             raise _nobody(address, str(error)) from None
-    if not address.startswith(_CLIENT):
-        _require_health(address)
+    _require_health(address)
 
 
 def _require_health(address: str) -> None:
     """Ask the cluster's head in a process that can be ended: something else may listen there, or want a token."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    if address.startswith(_CLIENT):  # a health check asks the head's own port; a client's has to be tried
+        command = [sys.executable, "-c", "import sys, ray; ray.init(sys.argv[1], logging_level='ERROR')", address]
     environment = {**os.environ, "RAY_ADDRESS": address if address != "auto" else ""}
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=HEALTH_S, check=False, env=environment)

@@ -1,6 +1,6 @@
-"""Accepts that an edit of the code changes no byte (`geo-pipeline accept`, and the launchpad's `accept`).
+"""Accepts that an edit of the code changes no byte, where Dagster can only make an asset again.
 
-Which acceptances a home holds belongs to acceptance.py. It fills a gap of Dagster, which can only make an asset again.
+`geo-pipeline accept`, and the launchpad's `accept`. Which acceptances a home holds belongs to acceptance.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Code that somebody accepted as equal: `geo-pipeline accept` says that an edit changes no byte, and why.
+"""Code that somebody accepted as equal, where Dagster can only make an asset of another code version again.
 
-Kept in the home as `accepted.json`, one record for each pair of code versions of an asset. No Dagster here. It fills a
-gap of Dagster, where an asset with another code version can only be made again.
+`geo-pipeline accept` says that an edit changes no byte, and why. Kept in the home as `accepted.json`, one record for
+each pair of code versions of an asset. No Dagster here.
 """
 
 import json

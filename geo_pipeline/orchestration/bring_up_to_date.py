@@ -1,7 +1,7 @@
-"""Brings a home up to date: what is missing or stale, asset by asset in the order of the data, and only that.
+"""Makes only what is missing or stale, where Dagster makes all that it is asked for and passes nothing over.
 
-It fills a gap of Dagster, which makes what it is asked for and passes nothing over, and refuses one job over assets of
-several partitions definitions: here each asset that needs something gets a run of its own over the shards it needs.
+Asset by asset in the order of the data. Dagster also refuses one job over assets of several partitions definitions:
+here each asset that needs something gets a run of its own over the shards it needs.
 """
 
 import re

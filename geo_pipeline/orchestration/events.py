@@ -1,7 +1,6 @@
-"""What Dagster's event log says of an asset: the version tags that its staleness marks are made of, written and read.
+"""Logs each shard's event with its own version tags, where Dagster gives all shards of a ranged run one data version.
 
-It fills a gap of Dagster: one ranged run covers many shards, each with its own data version, and Dagster gives a range
-one version. So each shard's event is logged by us with its own tags, and the output's own event is left out
+Dagster's staleness marks are made of these tags, which are read here too. The output's own event is left out
 (`WITHOUT_OWN_EVENT`).
 """
 

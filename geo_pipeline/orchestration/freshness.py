@@ -1,6 +1,6 @@
-"""What of a home is fresh, stale or missing, and why. Refuses to read what is stale, by name. No Dagster here.
+"""What of a home is fresh, where Dagster's staleness marks need its database, are one hop deep and stop no run.
 
-It fills a gap of Dagster, whose staleness marks need its database, are one hop deep and stop no run. An artifact is
+Says what is fresh, stale or missing, and why; refuses to read what is stale, by name. No Dagster here. An artifact is
 fresh when it was made by today's code and settings (or code that was accepted as equal, acceptance.py) from what its
 inputs hold today, and its inputs are fresh themselves. Both halves stand in its fingerprint: `code:inputs`.
 """

@@ -1,6 +1,6 @@
-"""The jobs of the UI: each brings some assets up to date, as `geo-pipeline run` does, and links the runs it starts.
+"""Jobs over assets of different partitions definitions, which an asset job of Dagster cannot hold: each is one op.
 
-It fills a gap of Dagster, where an asset job cannot hold assets of different partitions definitions: a job is one op.
+Each brings some assets up to date, as `geo-pipeline run` does, and links the runs that it starts.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
-"""The Dagster asset of an asset of ours: what Dagster is told of it, and what a materialization does.
+"""Materializes shard by shard, where a ranged run of Dagster gives all partitions one data version at its end.
 
-It fills a gap of Dagster: a ranged run gives all its partitions one data version and writes them at its end. Here every
-shard is committed and recorded as soon as it is made, with its own version; fresh shards are left alone; stale inputs
-are refused by name.
+What Dagster is told of an asset of ours, and what a materialization does: every shard is committed and recorded as soon
+as it is made, with its own version; fresh shards are left alone; stale inputs are refused by name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""What was last seen of the photographs, which lie outside the home: a data version for each shard.
+"""Keeps in the home what was last seen of the photographs, where Dagster keeps an observation in its database only.
 
-It fills a gap of Dagster: an observation stands in its database only, and staleness in a home must not need that. The
-Dagster side is the source asset in assets/photographs.py.
+A data version for each shard, for staleness in a home must not need that database. The Dagster side is the source asset
+in assets/photographs.py.
 """
 
 import json

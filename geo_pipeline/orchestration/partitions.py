@@ -1,7 +1,7 @@
-"""The partitions of a profile's assets (called shards: a partition of this library is the Earth cut into cells).
+"""The shards of a profile's assets, known to the shell and to workers, which have no Dagster to ask for partitions.
 
-Which shards there are, which of them an asset has, and which shards of another asset one shard reads. What lies in a
-shard is decided by the catalogue. No Dagster.
+They are called shards because a partition of this library is the Earth cut into cells. Which shards there are, which of
+them an asset has, and which shards of another asset one shard reads. What lies in a shard is decided by the catalogue.
 """
 
 from collections.abc import Callable, Mapping

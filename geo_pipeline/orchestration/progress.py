@@ -1,4 +1,4 @@
-"""Who is told how a run goes on; the terminal shows it (commands.run). This one shows nothing."""
+"""Tells a terminal shard by shard how a run goes on, which Dagster tells its log: commands.run shows it."""
 
 from collections.abc import Sequence
 

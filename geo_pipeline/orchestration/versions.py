@@ -1,10 +1,11 @@
-"""Code versions that cannot be forgotten, and no wider than what decides an asset's bytes.
+"""Code versions that cannot be forgotten, where Dagster's are strings that somebody has to remember to change.
 
-A version is a hash over the syntax tree of the asset's own function and of whatever it calls: functions and constants
-of its module that it names, and the modules of this package that these import, and what those import in turn. Imports
-are read in the syntax tree; none is executed. Comments, docstrings, layout and imports for types alone change nothing.
-Settings and the columns of the written tables count as values, file formats as constants. What decides no byte
-(`DECIDES_NO_BYTES`) is not followed; a test watches which functions run while each asset is made.
+They are no wider than what decides an asset's bytes. A version is a hash over the syntax tree of the asset's own
+function and of whatever it calls: functions and constants of its module that it names, and the modules of this package
+that these import, and what those import in turn. Imports are read in the syntax tree; none is executed. Comments,
+docstrings, layout and imports for types alone change nothing. Settings and the columns of the written tables count as
+values, file formats as constants. What decides no byte (`DECIDES_NO_BYTES`) is not followed; a test watches which
+functions run while each asset is made.
 """
 
 import ast

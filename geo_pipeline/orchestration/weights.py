@@ -1,4 +1,4 @@
-"""Which weights an asset reads: those that its configuration names. They are compared before they make anything."""
+"""Which weights an asset reads, compared before they make anything: files outside the home, no asset of Dagster's."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass

@@ -1,4 +1,4 @@
-"""What the function of an asset sees: the home's tables, what it has to make, where it computes, and how it writes.
+"""What an asset's function reads, computes and writes with: an IO manager of Dagster has one partition at a time.
 
 No Dagster here. Every shard that is written is committed at once; `done` is told of each.
 """

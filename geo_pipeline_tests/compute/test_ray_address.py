@@ -4,9 +4,13 @@ import time
 
 import pytest
 
+from geo_pipeline.commands.run import run_lineage
 from geo_pipeline.compute.compute import ComputeError
 from geo_pipeline.compute.ray import RayCompute
+from geo_pipeline.home.artifact import table
+from geo_pipeline.home.home import Home
 from geo_pipeline.profiles.resources import ComputeConfig
+from geo_pipeline.profiles.sample import sample
 from geo_pipeline_tests.compute.workers import Plain
 
 
@@ -47,6 +51,21 @@ def test_an_address_of_another_form_is_told_with_what_is_expected(monkeypatch, a
     words, seconds = refused(monkeypatch, address)
     assert words.startswith(f"found RAY_ADDRESS={address}, expected host:port")
     assert seconds < 10
+
+
+def test_a_port_where_something_listens_in_silence_is_told_within_half_a_minute(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        words, seconds = refused(monkeypatch, address)
+    assert words.startswith(f"found no Ray cluster at RAY_ADDRESS={address} (")
+    assert seconds < 30
+
+
+def test_a_run_asks_for_its_cluster_before_it_makes_anything(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(ComputeError, match="found no Ray cluster at RAY_ADDRESS"):
+        run_lineage(sample(), tmp_path / "home", None, in_process=False)
+    assert not Home(tmp_path / "home").stored(table("catalogue"))
 
 
 def test_a_port_where_something_else_listens_is_told_within_half_a_minute(monkeypatch):

@@ -18,6 +18,7 @@ from geo_pipeline.rehearsal.settings import rehearsed
 from geo_pipeline.segmentation.config import SegmentationConfig
 
 CHANGED = {
+    "segmentation.batch",
     "geosurge.vision.width",
     "geosurge.fusion.semantic_dim",
     "geosurge.fusion.latent_dim",
