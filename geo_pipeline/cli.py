@@ -168,35 +168,31 @@ def observe(home: HomeOption = DEFAULT_HOME) -> None:
     """Look at the photographs and note which shards hold others than before; `run` does so by itself."""
     with plain_errors():
         from geo_pipeline.commands.observe import observe_photographs
-        from geo_pipeline.home.home import Home
-        from geo_pipeline.profiles.named import profile_of_environment
 
-        profile, _ = profile_of_environment({**os.environ, "GEO_PIPELINE_HOME": str(home)})
-        typer.echo(observe_photographs(profile, Home(home)))
+        typer.echo(observe_photographs(home))
 
 
 @app.command()
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
     """Say for every asset of a home how many shards are fresh, stale or missing, and why."""
     with plain_errors():
-        from geo_pipeline.commands.printing import console, json_text
+        from geo_pipeline.commands.printing import console, json_text, nothing_run
         from geo_pipeline.profiles.choices import REMEMBERED, refuse_lost_choices
 
         if not (home / REMEMBERED).is_file():
             refuse_lost_choices(home)
-            words = f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
-            typer.echo(json_text({"home": str(home), "profile": None, "assets": []}) if as_json else words)
+            typer.echo(json_text({"home": str(home), "profile": None, "assets": []}) if as_json else nothing_run(home))
             return
         from geo_pipeline.commands import status as command
         from geo_pipeline.home.home import Home
         from geo_pipeline.profiles.named import remembered_profile
 
-        profile, place = remembered_profile(home), Home(home)
-        states = command.status(place, profile)
+        profile, opened = remembered_profile(home), Home(home)
+        states = command.status(opened, profile)
         if as_json:
-            typer.echo(json_text(command.to_json(profile, place, states)))
+            typer.echo(json_text(command.to_json(profile, opened, states)))
         else:
-            command.print_status(console(), profile, place, states)
+            command.print_status(console(), profile, opened, states)
 
 
 @app.command()

@@ -268,3 +268,12 @@ def test_a_command_without_its_extra_says_in_one_line_what_to_install(absent, wo
         "pip install 'geolocalization-pipeline[run]'"
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_observing_a_home_that_is_not_there_makes_none(tmp_path):
+    result = CliRunner().invoke(app, ["observe", "--home", str(tmp_path / "none")])
+    assert (result.exit_code, result.output.strip()) == (
+        0,
+        f"nothing was run in {tmp_path / 'none'} yet: `geo-pipeline run --home {tmp_path / 'none'}` fills it",
+    )
+    assert not (tmp_path / "none").exists()

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.compute.in_process import InProcessCompute
 from geo_pipeline.definitions import build_definitions
 from geo_pipeline.home.home import Home
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.profiles.sample import sample
 
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.txt")
@@ -61,3 +65,12 @@ def test_jobs_are_named_for_what_is_wanted_and_the_weekly_sensor_is_off():
 
 if __name__ == "__main__":
     SNAPSHOT.write_text(graph_text())
+
+
+def test_an_asset_links_to_its_function_and_a_prediction_to_its_method_too():
+    for name, asset in bind(ASSETS, sample(), METHODS, BENCHMARKS).assets.items():
+        (file, line), *others = asset.sources.values()
+        assert file.endswith(f"/{asset.function.__module__.replace('.', '/')}.py")
+        assert line <= asset.function.__code__.co_firstlineno + 1, name
+        entries = [method for method in METHODS.values() if method.asset == name and method.baseline is None]
+        assert [Path(file).parent.name for file, _ in others] == ["methods"] * len(entries), name

@@ -6,6 +6,7 @@ What is printed belongs to each command.
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,11 @@ def console() -> Console:
     Colours are given as styles or as `rich.text.Text`.
     """
     return _Terminal(markup=False, emoji=False, highlight=False)
+
+
+def nothing_run(home: Path) -> str:
+    """What is said of a home that no run has begun."""
+    return f"nothing was run in {home} yet: `geo-pipeline run --home {home}` fills it"
 
 
 def shown(text: str) -> str:

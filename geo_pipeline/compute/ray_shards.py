@@ -147,8 +147,9 @@ class ShardActors:
                 self._deaths[key] += 1
                 if self._deaths[key] < TRIES:
                     return None
+            often = "died" if key is None else f"died {TRIES} times"
             raise ComputeError(
-                f"{self._name} died {TRIES} times {where}, expected it to live: {_cause_of_death(str(error))}. If "
+                f"{self._name} {often} {where}, expected it to live: {_cause_of_death(str(error))}. If "
                 "memory ran out, lower compute.actors or compute.batch_rows (--set); if it is this shard, look at its "
                 "input; run again, finished shards are kept"
             ) from None

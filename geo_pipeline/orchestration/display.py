@@ -37,10 +37,12 @@ PAGES = (
 
 
 def own_metadata(asset: Asset) -> dict[str, Any]:
-    """What the UI shows of every asset: its title, and the link to its function."""
-    file, line = asset.source
-    reference = dg.LocalFileCodeReference(file_path=file, line_number=line, label=asset.function.__name__)
-    links = dg.CodeReferencesMetadataValue(code_references=[reference])
+    """What the UI shows of every asset: its title, and the links to its code."""
+    references: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
+        dg.LocalFileCodeReference(file_path=file, line_number=line, label=name)
+        for name, (file, line) in asset.sources.items()
+    ]
+    links = dg.CodeReferencesMetadataValue(code_references=references)
     return {"title": asset.title, "dagster/code_references": links}
 
 

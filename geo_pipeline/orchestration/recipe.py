@@ -136,10 +136,16 @@ class Asset:
         return (*self._common_code, *self._own_code(key))
 
     @property
-    def source(self) -> tuple[str, int]:
-        """The file and line of its function."""
-        function = inspect.unwrap(self.function)
-        return inspect.getsourcefile(function) or "", function.__code__.co_firstlineno
+    def sources(self) -> Mapping[str, tuple[str, int]]:
+        """File and line of its function, by the function's name, and of its member's code, by the module's."""
+        found: dict[str, Callable[..., Any]] = {self.function.__name__: self.function}
+        if self.member is not None and self.declared.counted is not None:
+            own = self.declared.counted(self.scope)[0]
+            found[own.__module__.removeprefix("geo_pipeline.")] = own
+        plain = {name: inspect.unwrap(each) for name, each in found.items()}
+        return {
+            name: (inspect.getsourcefile(each) or "", inspect.getsourcelines(each)[1]) for name, each in plain.items()
+        }
 
     @property
     def _common_code(self) -> Counted:

@@ -1,4 +1,4 @@
-"""`geo-pipeline rehearse`: draws photographs and a hub cache, runs `paper` on them, and says what each stage took.
+"""`geo-pipeline rehearse`: draws photographs and a hub cache, runs `paper` on them, and says what each asset took.
 
 The caller has pointed HF_HUB_CACHE at `hub_of(home)` before anything of the hub's client was imported.
 """
@@ -18,13 +18,13 @@ from geo_pipeline.home.lock import held
 from geo_pipeline.home.writing import write_whole
 from geo_pipeline.profiles.choices import BenchmarkFiles, Choices
 from geo_pipeline.profiles.named import named_profile, settled
+from geo_pipeline.rehearsal.costs import Cost, MeasuredDisplay
 from geo_pipeline.rehearsal.hub import make_hub
 from geo_pipeline.rehearsal.photographs import draw_collections
 from geo_pipeline.rehearsal.settings import rehearsed
-from geo_pipeline.rehearsal.stages import MeasuredDisplay, Stage
 
-STAGES = "rehearsal.json"
-"""In the home: the stages of the last rehearsal."""
+COSTS = "rehearsal.json"
+"""In the home: what each asset of the last rehearsal took."""
 
 
 def hub_of(home: Path) -> Path:
@@ -32,7 +32,7 @@ def hub_of(home: Path) -> Path:
     return home / "rehearsal" / "hub"
 
 
-def rehearse(home: Path, photographs: int, queries: int, shards: int) -> Sequence[Stage]:
+def rehearse(home: Path, photographs: int, queries: int, shards: int) -> Sequence[Cost]:
     """Rehearse with so many references, queries of each benchmark and reference shards; goes on where it was.
 
     Raises what a run raises.
@@ -63,22 +63,20 @@ def rehearse(home: Path, photographs: int, queries: int, shards: int) -> Sequenc
     finally:
         for each in displays:
             each.close()
-    stages = [stage for each in displays for stage in each.stages]
-    write_whole(home / STAGES, json.dumps([asdict(stage) for stage in stages], indent=1) + "\n")
-    terminal.print(_table(stages))
+    costs = [cost for each in displays for cost in each.costs]
+    write_whole(home / COSTS, json.dumps([asdict(cost) for cost in costs], indent=1) + "\n")
+    terminal.print(_table(costs))
     terminal.print(f"Later commands on this home need its networks: export HF_HUB_CACHE={hub_of(home)}", soft_wrap=True)
-    return stages
+    return costs
 
 
-def _table(stages: Sequence[Stage]) -> Table:
+def _table(costs: Sequence[Cost]) -> Table:
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="What it took", title_justify="left")
     shown.add_column("asset", no_wrap=True)
     for heading in ("shards", "rows", "seconds", "peak MiB"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for stage in stages:
-        shown.add_row(
-            stage.asset, f"{stage.shards:,}", f"{stage.rows:,}", f"{stage.seconds:.1f}", f"{stage.peak_mib:,.0f}"
-        )
-    total, peak = sum(stage.seconds for stage in stages), max((stage.peak_mib for stage in stages), default=0)
+    for cost in costs:
+        shown.add_row(cost.asset, f"{cost.shards:,}", f"{cost.rows:,}", f"{cost.seconds:.1f}", f"{cost.peak_mib:,.0f}")
+    total, peak = sum(cost.seconds for cost in costs), max((cost.peak_mib for cost in costs), default=0)
     shown.add_row("all", "", "", f"{total:.1f}", f"{peak:,.0f}", style="bold")
     return shown

@@ -44,7 +44,7 @@ def rehearsed(home: Path, size: dict[str, int]) -> dict[str, Any]:
     began = time.perf_counter()
     geo_pipeline(home, "rehearse", *(f"--{name}={value}" for name, value in size.items()))
     seconds = time.perf_counter() - began
-    stages: list[dict[str, Any]] = json.loads((home / "rehearsal.json").read_text())
+    costs: list[dict[str, Any]] = json.loads((home / "rehearsal.json").read_text())
     again = geo_pipeline(home, "run")
     require("nothing to do" in again, f"found that a second run is not idle: {again}")
     card = json.loads((home / "checkpoints" / "geosurge_checkpoint" / "card.json").read_text())
@@ -52,19 +52,20 @@ def rehearsed(home: Path, size: dict[str, int]) -> dict[str, Any]:
     report = (home / "reports" / "benchmark_report" / "index.html").read_text(encoding="utf-8")
     for name in ("IM2GPS3k", "YFCC4k"):
         require(name in report, f"found no {name} in the report")
-    peak = max(stage["peak_mib"] for stage in stages)
+    peak = max(cost["peak_mib"] for cost in costs)
     require(seconds <= LONGEST_S and peak <= MOST_MIB, f"found {seconds:.0f} s and {peak:.0f} MiB")
-    return {**size, "seconds": round(seconds), "peak_mib": peak, "stages": stages}
+    return {**size, "seconds": round(seconds), "peak_mib": peak, "costs": costs}
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """The list of stages for a reader."""
+    """What each asset took, for a reader."""
     lines = [
         "# The rehearsal of the profile `paper`",
         "",
         f"`python -m geo_pipeline_tests.campaigns.rehearsal --save`: {found['photographs']:,} drawn photographs and "
         f"{found['queries']} queries of each of two benchmarks, {found['shards']:,} reference shards, eight workers, "
-        "networks of the published depths and narrow widths with random weights, on the CPU. What it takes says what "
+        "networks of the published depths and narrow widths with random weights, on the CPU (OneFormer takes one "
+        "photograph at once, eight in `paper`). What it takes says what "
         "the machinery costs, and nothing of the published networks. Memory is that of all processes together, shared "
         "pages counted once.",
         "",
@@ -74,7 +75,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines += [
         f"| {each['asset']} | {each['shards']:,} | {each['rows']:,} | {each['seconds']:.1f} s | "
         f"{each['peak_mib'] / 1024:.1f} GiB |"
-        for each in found["stages"]
+        for each in found["costs"]
     ]
     return "\n".join([*lines, f"| all | | | {found['seconds'] / 60:.0f} min | {found['peak_mib'] / 1024:.1f} GiB |"])
 
@@ -89,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         home = chosen.home or Path(scratch) / "home"
         found = rehearsed(home, SHORT if chosen.short else WHOLE)
-    print(json.dumps({**found, "stages": len(found["stages"])}), flush=True)  # noqa: T201 - what it is run for
+    print(json.dumps({**found, "costs": len(found["costs"])}), flush=True)  # noqa: T201 - what it is run for
     if chosen.save:
         save("rehearsal", found, markdown(found))
 

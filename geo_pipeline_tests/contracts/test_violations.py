@@ -105,3 +105,38 @@ def test_patterns_mean_the_same_to_every_engine(name):
         if column.limits.pattern is not None:
             assert "\\" not in column.limits.pattern
             assert re.fullmatch(r"\^.*\$", column.limits.pattern)
+
+
+BY_MEANING = {
+    r"(^|_)lats?_deg$": (-90, 90),
+    r"(^|_)lons?_deg$": (-180, 180),
+    r"^(accuracy|low|high|preference)$": (0, 1),
+    r"^feature$": (-1, 1),
+    r"^level$": (0, 30),
+    r"^distance$": (0, 15),
+    r"_km$|^(partition|cell|parent_cell|step|epoch|source_offset|learning_rate)$": (0, None),
+    r"^(authors|cells|covered|total|dropped_cells|unsplittable_cells|failures|eligible|correct|images)$": (0, None),
+    r"^(width|height)$": (1, None),
+}
+BY_COLUMN = {
+    ("census", "count"): (0, None),
+    ("coverage", "tau_min"): (0, None),
+    ("coverage", "tau_max"): (1, None),
+    ("geocells", "count"): (1, None),
+    ("scores", "count"): (1, None),
+    ("scores", "distance"): (None, None),
+}
+UNLIMITED = {("images", "phash"), ("georouting", "label")}
+"""Numbers without limits of their own: 64 bits, and a value of a list of allowed ones."""
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_limit_is_what_the_column_means(name):
+    """The limits once more, beside the files: a violation that follows from a wrong limit shows nothing."""
+    for column in load(name).columns:
+        limits = (column.limits.minimum, column.limits.maximum)
+        meant = [each for pattern, each in BY_MEANING.items() if re.search(pattern, column.name)]
+        expected = BY_COLUMN.get((name, column.name), meant[0] if meant else (None, None))
+        assert limits == expected, f"{name}.{column.name}"
+        if column.item_type in ("int32", "int64") and (name, column.name) not in UNLIMITED:
+            assert limits != (None, None), f"{name}.{column.name} is limited nowhere"

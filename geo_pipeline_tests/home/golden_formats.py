@@ -14,9 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geo_pipeline.contracts.contract import load
+from geo_pipeline.home import halves
 from geo_pipeline.home.artifact import checkpoint, manifest, table
 from geo_pipeline.home.home import FORMAT, Home
 
+SIZES = ("COMPRESSION", "PAGE_BYTES", "VECTOR_ROW_GROUP_ROWS", "ROW_GROUP_ROWS", "BINARY_ROW_GROUP_ROWS")
+"""What decides the layout of larger tables than are stored here; constants of home.halves."""
 GOLDEN = Path(__file__).with_name("golden_formats.json")
 FINGERPRINT = "0123456789abcdef:00112233445566778899aabbccddeeff"
 
@@ -51,6 +54,11 @@ def found(home):
     }
 
 
+def sizes():
+    """The value of each of SIZES."""
+    return {name: getattr(halves, name) for name in SIZES}
+
+
 def layout(file):
     """Schema, row groups, compression and metadata of a Parquet file."""
     footer = pq.read_metadata(file)
@@ -72,7 +80,7 @@ def _columns(rows):
 if __name__ == "__main__":
     known = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
-        now = {"pyarrow": pa.__version__, "files": found(stored(Path(folder)))}
+        now = {"pyarrow": pa.__version__, "files": found(stored(Path(folder))), "sizes": sizes()}
     if known.get(str(FORMAT), now) != now:
         sys.exit(f"found other bytes than format {FORMAT} has, expected another FORMAT in home.home; raise it first")
     GOLDEN.write_text(json.dumps({**known, str(FORMAT): now}, indent=1, sort_keys=True) + "\n")

@@ -66,8 +66,8 @@ DECLARES = ("reads", "writes", "partitions", "settings", "settings_of", "counted
 def uncounted(asset, functions):
     """Those of these functions that are no part of an asset's code version, though they should be.
 
-    Nothing is missed in what is declared to decide no byte, in what declares (DECLARES; lambdas at the top of a module
-    stand there only), and in what reads the files that the catalogue's stamps stand for (images).
+    Nothing is missed in what is declared to decide no byte, in what declares (DECLARES; lambdas at the top of a
+    module of assets stand there only), and in what reads the files that the catalogue's stamps stand for (images).
     """
     counted, modules = reached(asset.counted)
     fields = (getattr(asset.declared, name) for name in DECLARES)
@@ -82,7 +82,6 @@ def uncounted(asset, functions):
         if each.module not in known
         and each not in counted | declaring | choosing | reading
         and (not decides_nothing(each.module) or each.module.startswith("orchestration.assets."))
-        and each.name != "<lambda>"
     }
 
 

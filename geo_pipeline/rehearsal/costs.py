@@ -14,8 +14,8 @@ EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One asset: shards and rows that were made, seconds, and the most memory of all processes at one time, in MiB."""
+class Cost:
+    """What one asset took: shards and rows made, seconds, and the most memory of all processes at one time, in MiB."""
 
     asset: str
     shards: int
@@ -29,7 +29,7 @@ class MeasuredDisplay(ProgressDisplay):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
-        self.stages: list[Stage] = []
+        self.costs: list[Cost] = []
         self._peak = 0.0
         self._began = time.perf_counter()
         self._ended = threading.Event()
@@ -44,7 +44,7 @@ class MeasuredDisplay(ProgressDisplay):
         """See Progress."""
         super().asset_ends(asset, seconds)
         peak = max(self._peak, memory_mib())
-        self.stages.append(Stage(asset.name, self.needed, self.rows, round(seconds, 1), round(peak)))
+        self.costs.append(Cost(asset.name, self.needed, self.rows, round(seconds, 1), round(peak)))
 
     def close(self) -> None:
         """End the thread."""
