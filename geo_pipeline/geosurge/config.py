@@ -85,6 +85,7 @@ class FusionConfig:
         )
         for name in ("semantic_dim", "latent_dim", "heads"):
             _demand(getattr(self, name) > 0, f"fusion.{name} is {getattr(self, name)}; expected a positive number.")
+        _demand(self.mlp_ratio > 0, f"fusion.mlp_ratio is {self.mlp_ratio}; expected above 0.")
 
     @classmethod
     def sample(cls) -> "FusionConfig":
@@ -212,6 +213,7 @@ class GeoSurgeConfig:
                 "classifier is trained by cross-entropy. Leave them at their defaults.",
             )
         _demand(self.embedding_dim > 0, f"embedding_dim is {self.embedding_dim}; expected a positive width.")
+        _demand(self.max_logit_scale > 0, f"max_logit_scale is {self.max_logit_scale}; expected above 0.")
         _demand(self.initial_temperature > 0, f"initial_temperature is {self.initial_temperature}; expected above 0.")
         _demand(
             self.depth is None or self.depth >= 1,

@@ -11,7 +11,7 @@ from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
 from geo_pipeline.geosurge.ablations import ABLATIONS
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
-from geo_pipeline.imagery.split import SplitConfig
+from geo_pipeline.imagery.split import ROUTER_QUERIES, SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
 from geo_pipeline.profiles.requirements import NeededFiles, needed_files
 from geo_pipeline.profiles.resources import ComputeConfig
@@ -77,6 +77,12 @@ class Profile:
             for name, (least, most) in limits.items()
             if getattr(self, name) < least or (most is not None and getattr(self, name) > most)
         ]
+        wrong += [
+            f"found {name} [{key}, {number}], expected {least} or more"
+            for name, least in (("query_shards", 1), ("expected_counts", 0))
+            for key, number in getattr(self, name)
+            if number < least
+        ]
         unknown = [name for name in self.ablations if name not in ABLATIONS]
         if unknown:
             wrong.append(f"found the ablation {unknown[0]}, expected some of {', '.join(ABLATIONS)}")
@@ -95,14 +101,7 @@ class Profile:
 
     def wrong(self, in_process: bool = False) -> list[str]:
         """Settings that do not fit each other; one line each. Work in this process has one worker."""
-        found = []
-        lanes, workers = self.geosurge.training.lanes, 1 if in_process else self.compute.train_workers
-        if lanes % workers:
-            possible = ", ".join(str(count) for count in range(1, lanes + 1) if lanes % count == 0)
-            found.append(
-                f"found {workers} training workers for geosurge.training.lanes {lanes}, expected a divisor of the "
-                f"lanes ({possible}): choose one with --workers, or other lanes"
-            )
+        found = self._undivided(1 if in_process else self.compute.train_workers)
         partitions, depth = len(self.partition.tau_max), self.geosurge.depth
         if depth is not None and depth > partitions:
             found.append(f"found geosurge.depth {depth}, expected at most the {partitions} values of partition.tau_max")
@@ -117,6 +116,33 @@ class Profile:
                 f"found split.benchmark {self.split.benchmark} with the benchmarks {', '.join(self.benchmarks)}, "
                 f"expected a share above 0 where {self.split.benchmark_name} is one of them, and only there"
             )
+        if self.inference.score == "shifted" and self.geosurge.geography == "classifier":
+            found.append(
+                "found inference.score shifted with geosurge.geography classifier, which has no cosines to shift; "
+                "expected another of the two: choose log_softmax, or embeddings"
+            )
+        unknown = [name for name, _ in self.query_shards if name not in (*self.benchmarks, ROUTER_QUERIES)]
+        if unknown:
+            found.append(
+                f"found query_shards of {unknown[0]}, expected one of {', '.join((*self.benchmarks, ROUTER_QUERIES))}"
+            )
+        return found
+
+    def _trains(self, baseline: BaselineConfig) -> bool:
+        return baseline.idea and baseline.name in self.everyday_baselines
+
+    def _undivided(self, workers: int) -> list[str]:
+        """A line for each training of a plain run whose lanes so many workers cannot divide."""
+        trainings = {"geosurge": self.geosurge.training}
+        trainings |= {f"baselines.{each.name}": each.training for each in self.baselines if self._trains(each)}
+        found = []
+        for path, training in trainings.items():
+            if training.lanes % workers:
+                possible = ", ".join(str(n) for n in range(1, training.lanes + 1) if training.lanes % n == 0)
+                found.append(
+                    f"found {workers} training workers for {path}.training.lanes {training.lanes}, expected a divisor "
+                    f"of the lanes ({possible}): choose one with --workers, or other lanes"
+                )
         return found
 
     def check_start(self, in_process: bool = False) -> None:

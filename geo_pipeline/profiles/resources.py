@@ -44,6 +44,8 @@ class ComputeConfig:
         for name in (*DECIDE_BYTES, "actors", "cpus", "cpu_actors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"found compute.{name} = {getattr(self, name)}, expected at least 1; raise it")
+        if self.gpus is not None and self.gpus < 0:
+            raise ValueError(f"found compute.gpus = {self.gpus}, expected 0 or more, or none for those that are there")
         gpus = self.gpus_per_worker
         if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
             raise ValueError(

@@ -52,6 +52,8 @@ def test_the_papers_constants():
         lambda: VisionConfig(input_px=400, resize_px=384),
         lambda: FusionConfig(blocks=-1),
         lambda: FusionConfig(classes=300),
+        lambda: FusionConfig(mlp_ratio=-1.0),
+        lambda: GeoSurgeConfig(max_logit_scale=0.0),
         lambda: TrainingConfig(loss="triplet"),
         lambda: TrainingConfig(symmetric=True, micro_batch=8),
         lambda: InferenceConfig(score="product"),

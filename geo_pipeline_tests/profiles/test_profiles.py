@@ -1,13 +1,18 @@
 import json
 import pickle
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.geosurge.ablations import ablated
 from geo_pipeline.imagery.source import records_of
+from geo_pipeline.methods.registry import METHODS
+from geo_pipeline.orchestration.assets import ASSETS
+from geo_pipeline.orchestration.lineage import bind
 from geo_pipeline.profiles.choices import BenchmarkFiles, Choices, remembered_choices
 from geo_pipeline.profiles.named import named_profile, profile_of_environment, remembered_profile, settled
 from geo_pipeline.profiles.paper import paper
@@ -66,6 +71,53 @@ def test_the_papers_eight_lanes_are_shared_by_their_divisors_alone(workers, refu
     profile = paper(files_spec("i", "m"))
     profile = replace(profile, compute=replace(profile.compute, train_workers=workers))
     assert any(f"found {workers} training workers" in line for line in profile.wrong()) is refused
+
+
+def test_a_baseline_of_a_plain_run_is_divided_among_the_workers_too():
+    profile = replace(paper(files_spec("i", "m")), everyday_baselines=("lknn",))
+    config = replace(profile.geosurge, training=replace(profile.geosurge.training, lanes=16))
+    profile = replace(profile, geosurge=config, compute=replace(profile.compute, train_workers=16))
+    (line,) = [line for line in profile.wrong() if "lanes" in line]
+    assert line.startswith("found 16 training workers for baselines.lknn.training.lanes 8, expected a divisor")
+
+
+def test_a_checkpoint_knows_how_many_workers_trained_it():
+    scope = {}
+    for workers in (4, 8):
+        profile = paper(files_spec("i", "m"))
+        profile = replace(profile, compute=replace(profile.compute, train_workers=workers))
+        scope[workers] = bind(ASSETS, profile, METHODS, BENCHMARKS).assets
+    trained = [name for name, asset in scope[8].items() if asset.outputs(asset.keys[0])[0].kind == "checkpoint"]
+    assert "baseline_checkpoints" in trained
+    for name in trained:
+        key = scope[8][name].keys[0]
+        assert scope[4][name].version_of(key) != scope[8][name].version_of(key), name
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"query_shards": (("yfcc4k", 0),)}, "found query_shards [yfcc4k, 0], expected 1 or more"),
+        ({"expected_counts": (("yfcc4k", -1),)}, "found expected_counts [yfcc4k, -1], expected 0 or more"),
+    ],
+)
+def test_numbers_of_a_set_are_refused_with_their_field(changed, words):
+    with pytest.raises(ProfileError, match=re.escape(words)):
+        replace(paper(files_spec("i", "m")), **changed)
+
+
+def test_what_does_not_fit_together_is_said_at_the_start():
+    profile = paper(files_spec("i", "m"))
+    assert [line for line in profile.wrong() if "query_shards" in line or "shifted" in line] == []
+    profile = replace(
+        profile,
+        query_shards=(("nowhere", 2),),
+        inference=replace(profile.inference, score="shifted"),
+        geosurge=replace(profile.geosurge, geography="classifier"),
+    )
+    shards, score = (next(line for line in profile.wrong() if word in line) for word in ("query_shards", "shifted"))
+    assert "nowhere" in shards
+    assert "log_softmax" in score
 
 
 def test_paper_says_everything_that_is_missing_in_one_message(tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def network_of(scope: Scope, key: str) -> tuple[Callable[..., Any], ...]:
     everyday=everyday_variants,
     reads={"image_manifest": whole, "segmentation_manifest": whole, "geocells": cells_of},
     writes=lambda key: (checkpoint(f"{key}_checkpoint"), table("training_curves", f"{key}_checkpoint")),
-    settings=lambda scope: scope.profile.compute.train_threads,
+    settings=lambda scope: scope.profile.compute.training_settings(),
     settings_of=config_of,
     counted_of=network_of,
     group_name="baselines",
