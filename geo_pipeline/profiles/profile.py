@@ -6,6 +6,7 @@ The values of each size stand in sample.py, photos.py and paper.py; no code bran
 from dataclasses import dataclass, field
 
 from geo_pipeline.baselines.config import BaselineConfig
+from geo_pipeline.benchmarks.registry import BENCHMARKS
 from geo_pipeline.earth.distance import DistanceKind
 from geo_pipeline.earth.partition import PartitionConfig
 from geo_pipeline.georouter.config import RouterConfig
@@ -121,11 +122,10 @@ class Profile:
                 "found inference.score shifted with geosurge.geography classifier, which has no cosines to shift; "
                 "expected another of the two: choose log_softmax, or embeddings"
             )
-        unknown = [name for name, _ in self.query_shards if name not in (*self.benchmarks, ROUTER_QUERIES)]
+        known = (*dict.fromkeys((*self.benchmarks, *BENCHMARKS)), ROUTER_QUERIES)
+        unknown = [name for name, _ in self.query_shards if name not in known]
         if unknown:
-            found.append(
-                f"found query_shards of {unknown[0]}, expected one of {', '.join((*self.benchmarks, ROUTER_QUERIES))}"
-            )
+            found.append(f"found query_shards of {unknown[0]}, expected one of {', '.join(known)}")
         return found
 
     def _trains(self, baseline: BaselineConfig) -> bool:

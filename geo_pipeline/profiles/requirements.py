@@ -32,8 +32,9 @@ class NeededFiles:
     """Files of one model or class list.
 
     `repository` is a Hugging Face id, or a local folder; of `files` one may be several of which one is enough, with `|`
-    between them. `named` is what the configuration of an asset that reads them calls it, where that is not the
-    repository; `option` names a local folder in its place, `other` says another way to them.
+    between them. `model_type` is what its config.json has to say. `named` is what the configuration of an asset that
+    reads them calls it, where that is not the repository; `option` names a local folder in its place, `other` says
+    another way to them.
     """
 
     purpose: str
@@ -44,11 +45,12 @@ class NeededFiles:
     named: str | None = None
     option: str | None = None
     other: str = ""
+    model_type: str | None = None
 
     def missing(self) -> list[str]:
         """One line that names the files that are not there and how to get them; empty when all are there."""
         folder = self.folder()
-        absent = [lacking for name in self.files for lacking in _lacking(folder, name)]
+        absent = [lacking for name in self.files for lacking in _lacking(folder, name)] + self._another_model(folder)
         if not absent:
             return []
         if Path(self.repository).is_absolute():
@@ -57,6 +59,16 @@ class NeededFiles:
         ways += [f"{self.option} FOLDER for a local one"] if self.option else []
         what = f"{', '.join(absent)} of {self.repository} at revision {self.revision}"
         return [f"{self.purpose}: {what} ({', or '.join(ways)})"]
+
+    def _another_model(self, folder: Path | None) -> list[str]:
+        """What is wrong with a config.json that is there: damaged, or of another network."""
+        if self.model_type is None or folder is None or not (folder / "config.json").is_file():
+            return []
+        try:
+            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        except (ValueError, KeyError, TypeError):
+            return [f"config.json (found damaged; expected one with model_type {self.model_type})"]
+        return [] if found == self.model_type else [f"config.json of a {self.model_type} (found one of a {found})"]
 
     def download(self, *words: str) -> str:
         """The command that fetches the repository, or with the name of a file that file alone."""
@@ -92,7 +104,14 @@ def needed_files(
     for user, lvlm in (("generation", generation), ("router", router)):
         users.setdefault((lvlm.model, lvlm.revision), []).append(user)
     found = [
-        NeededFiles(f"Qwen2-VL ({' and '.join(who)})", model, _QWEN2VL, revision or "main", option="--qwen2vl")
+        NeededFiles(
+            f"Qwen2-VL ({' and '.join(who)})",
+            model,
+            _QWEN2VL,
+            revision or "main",
+            option="--qwen2vl",
+            model_type="qwen2_vl",
+        )
         for (model, revision), who in users.items()
     ]
     found += _oneformer(segmentation)
@@ -109,7 +128,14 @@ def _oneformer(config: SegmentationConfig) -> list[NeededFiles]:
     )
     files = _ONEFORMER if repository else (*_ONEFORMER, name)
     revision = config.revision or "main"
-    found = [NeededFiles("OneFormer (segmentation)", config.model, files, revision, option="--oneformer", other=other)]
+    found = [
+        NeededFiles(
+            *("OneFormer (segmentation)", config.model, files, revision),
+            option="--oneformer",
+            other=other,
+            model_type="oneformer",
+        )
+    ]
     if repository:
         found.append(
             NeededFiles("class list of OneFormer", repository, (name,), kind="dataset", named=config.class_info)
@@ -149,7 +175,9 @@ def _lacking_weights(folder: Path) -> list[str]:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return [f"{_INDEX} (found damaged)"]
-    return [shard for shard in shards if not (folder / shard).is_file()]
+    return [shard for shard in shards if not (folder / shard).is_file()] or (
+        [] if shards else [f"{_INDEX} (found one that names no file)"]
+    )
 
 
 def hub_cache() -> Path:

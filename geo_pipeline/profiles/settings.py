@@ -92,7 +92,8 @@ def read_config(text: str) -> dict[str, object]:
 
     Raises ProfileError where it is not YAML, not a mapping, or names a setting twice.
     """
-    tree = _yaml(text, "the configuration (--config)")
+    where = "the configuration (--config)"
+    tree = _yaml(text, where)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -101,7 +102,11 @@ def read_config(text: str) -> dict[str, object]:
             f"`partition: {{tau_min: 50}}`; {HELP}"
         )
     found: dict[str, object] = {}
-    for path, value in _flat(tree, ""):
+    try:
+        leaves = list(_flat(tree, ""))
+    except RecursionError:  # a mapping that is its own value
+        raise _endless(where) from None
+    for path, value in leaves:
         if path in found:
             raise ProfileError(f"found {path} twice in the configuration (--config), expected it once; remove one")
         found[path] = value
@@ -279,6 +284,12 @@ def _yaml(text: str, where: str) -> object:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         line = f" in line {mark.line + 1}" if mark else ""
         raise ProfileError(f"found {problem}{line} of {where}, expected YAML; correct it") from error
+    except RecursionError:
+        raise _endless(where) from None
+
+
+def _endless(where: str) -> ProfileError:
+    return ProfileError(f"found settings nested without end in {where}, expected a few levels; correct it")
 
 
 def _inline(value: object) -> str:

@@ -153,8 +153,25 @@ def test_every_file_that_an_index_names_is_looked_for(tmp_path):
     (tmp_path / shards[1]).touch()
     (tmp_path / shards[2]).symlink_to(tmp_path / "nowhere")
     assert need.missing() == [f"Qwen2-VL: {shards[2]} in the folder {tmp_path}"]
+    index.write_text('{"weight_map": {}}')
+    assert "model.safetensors.index.json (found one that names no file)" in need.missing()[0]
     index.write_text("{")
     assert "model.safetensors.index.json (found damaged)" in need.missing()[0]
+
+
+def test_a_folder_of_another_network_is_refused_before_anything_is_made(tmp_path):
+    needs = paper(files_spec("i", "m")).needs
+    assert [need.model_type for need in needs] == ["qwen2_vl", "oneformer", None, None]
+    need = NeededFiles("Qwen2-VL", str(tmp_path), ("config.json",), model_type="qwen2_vl")
+    for text, words in (
+        ('{"model_type": "oneformer"}', "config.json of a qwen2_vl (found one of a oneformer)"),
+        ("{", "config.json (found damaged; expected one with model_type qwen2_vl)"),
+        ("{}", "config.json (found damaged; expected one with model_type qwen2_vl)"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        assert need.missing() == [f"Qwen2-VL: {words} in the folder {tmp_path}"]
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    assert need.missing() == []
 
 
 def test_a_pull_request_of_the_hub_is_found_in_its_cache(tmp_path, monkeypatch):

@@ -229,7 +229,7 @@ def test_the_start_check_looks_for_the_models_that_are_set(tmp_path, monkeypatch
         "preprocessor_config.json",
         "model.safetensors",
     ):
-        (tmp_path / "qwen" / file).touch()
+        (tmp_path / "qwen" / file).write_text('{"model_type": "qwen2_vl"}')
     assert "Qwen2-VL" not in needs(f"lvlm.model={tmp_path / 'qwen'}")
     tower = needs(f"geosurge.vision.model=local-dir:{tmp_path}", "geosurge.vision.pretrained=null")
     assert f"CLIP tower: open_clip_config.json, open_clip_model.safetensors in the folder {tmp_path}" in tower
@@ -311,3 +311,9 @@ def test_settings_that_do_not_fit_each_other_stop_a_run_at_its_start(text, words
 def test_every_profile_fits_itself_but_for_its_machines():
     for profile in PROFILES.values():
         assert replace(profile, compute=replace(profile.compute, train_workers=1)).wrong() == []
+
+
+@pytest.mark.parametrize("text", ["geosurge: &g {training: *g}", "a: " + "[" * 3000])
+def test_settings_without_end_are_refused(text):
+    with pytest.raises(ProfileError, match="nested without end in the configuration"):
+        read_config(text)
