@@ -62,7 +62,10 @@ def other_versions(before, after):
         ("canonical_px=80", {"images"}),
         ("split.holdout=0.1", {"catalogue"}),
         ("baselines.pigeon.options.top_cells=4", {"baseline_checkpoints"}),
-        ("compute.train_workers=2", {"geosurge_checkpoint", "geosurge_ablations", *ROUTERS}),
+        (
+            "compute.train_workers=2",
+            {"geosurge_checkpoint", "geosurge_ablations", "baseline_checkpoints", *ROUTERS},
+        ),
     ],
 )
 def test_a_setting_makes_stale_what_declares_it_and_the_reports_that_print_it(before, text, stale):
