@@ -48,7 +48,6 @@ class RayCompute:
     def __init__(self, config: ComputeConfig) -> None:
         self.config = config
         self._started = False
-        self._answered: str | None = None
         self._shared: RayCompute | None = None
 
     def __enter__(self) -> Self:
@@ -75,10 +74,8 @@ class RayCompute:
 
     def require_cluster(self) -> None:
         """Raise ComputeError within half a minute when nothing answers at the address of a cluster, if there is one."""
-        address = self._address()
-        if address and address != self._answered:
+        if address := self._address():
             require_cluster(address)
-            self._answered = address
 
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. At most `actors` workers (`cpu_actors` on CPUs); each opens the job once and ends with the call.

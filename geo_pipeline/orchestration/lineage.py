@@ -1,4 +1,4 @@
-"""The assets of a profile in order, and which shard reads which: asked without Dagster, whose graph takes seconds.
+"""The assets of a profile in order, and which shard reads which: asked where Dagster is not imported, as in workers.
 
 What each asset reads of the others, in the order in which data flows. No Dagster here.
 """
