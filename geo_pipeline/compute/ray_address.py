@@ -13,6 +13,8 @@ from geo_pipeline.compute.compute import ComputeError
 CONNECT_S = 5.0
 HEALTH_S = 20.0
 _CLIENT = "ray://"
+_GREETS = "import sys, grpc; grpc.channel_ready_future(grpc.insecure_channel(sys.argv[1])).result()"
+"""Ends when a server of gRPC answers (Ray's client itself needs that package)."""
 
 
 def require_cluster(address: str) -> None:
@@ -35,8 +37,8 @@ def require_cluster(address: str) -> None:
 def _require_health(address: str) -> None:
     """Ask the cluster's head in a process that can be ended: something else may listen there, or want a token."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    if address.startswith(_CLIENT):  # a health check asks the head's own port; a client's has to be tried
-        command = [sys.executable, "-c", "import sys, ray; ray.init(sys.argv[1], logging_level='ERROR')", address]
+    if address.startswith(_CLIENT):  # a health check asks the head's own port; that of clients speaks gRPC as well
+        command = [sys.executable, "-c", _GREETS, address.removeprefix(_CLIENT)]
     environment = {**os.environ, "RAY_ADDRESS": address if address != "auto" else ""}
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=HEALTH_S, check=False, env=environment)

@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -7,6 +9,7 @@ import pytest
 from geo_pipeline.commands.run import run_lineage
 from geo_pipeline.compute.compute import ComputeError
 from geo_pipeline.compute.ray import RayCompute
+from geo_pipeline.compute.ray_address import require_cluster
 from geo_pipeline.home.artifact import table
 from geo_pipeline.home.home import Home
 from geo_pipeline.profiles.resources import ComputeConfig
@@ -59,6 +62,18 @@ def test_a_port_where_something_listens_in_silence_is_told_within_half_a_minute(
         words, seconds = refused(monkeypatch, address)
     assert words.startswith(f"found no Ray cluster at RAY_ADDRESS={address} (")
     assert seconds < 30
+
+
+def test_a_port_for_clients_that_answers_is_taken():
+    serve = (
+        "from concurrent import futures; import grpc; server = grpc.server(futures.ThreadPoolExecutor(1)); "
+        "print(server.add_insecure_port('127.0.0.1:0'), flush=True); server.start(); server.wait_for_termination()"
+    )
+    with subprocess.Popen([sys.executable, "-c", serve], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            require_cluster(f"ray://127.0.0.1:{int(server.stdout.readline())}")
+        finally:
+            server.kill()
 
 
 def test_a_run_asks_for_its_cluster_before_it_makes_anything(monkeypatch, tmp_path):
