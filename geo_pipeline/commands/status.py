@@ -47,8 +47,8 @@ NAME_WIDTH, LAST_WIDTH, WHY_WIDTH = 12, 12, 24
 class AssetState:
     """One asset: its shards by state, its rows, when Dagster last recorded it, and for each reason how many shards.
 
-    `accepted`: for each reason that somebody gave for counting other code as today's, how many shards. `everyday`:
-    whether a plain run makes any of it.
+    `rows`: None for what lies outside the home, whose rows are not read. `accepted`: for each reason that somebody gave
+    for counting other code as today's, how many shards. `everyday`: whether a plain run makes any of it.
     """
 
     asset: str
@@ -57,7 +57,7 @@ class AssetState:
     fresh: int
     stale: int
     missing: int
-    rows: int
+    rows: int | None
     last: str | None
     why: Mapping[str, int]
     accepted: Mapping[str, int]
@@ -118,7 +118,7 @@ def _observed_state(freshness: Freshness, asset: Asset, instance: dg.DagsterInst
         states[state] += 1
         if state != "fresh" and UNREADABLE not in why:
             why[NEVER if state == "missing" else OBSERVED] += 1
-    return _state(asset, instance, len(asset.keys), states, 0, why, Counter())
+    return _state(asset, instance, len(asset.keys), states, None, why, Counter())
 
 
 def _state(
@@ -126,7 +126,7 @@ def _state(
     instance: dg.DagsterInstance | None,
     shards: int,
     states: Counter[State],
-    rows: int,
+    rows: int | None,
     why: Counter[str],
     accepted: Counter[str],
 ) -> AssetState:
@@ -211,7 +211,7 @@ def _print_states(console: Console, asked: Sequence[AssetState]) -> None:
     """
     names = max((len(each.asset) for each in asked), default=0)
     words = max((state_words(each).cell_len for each in asked), default=0)
-    digits = max((len(f"{each.rows:,}") for each in asked), default=0)
+    digits = max((len(_rows(each)) for each in asked), default=0)
     gap = 2  # between columns and after the last
     counts = words + gap + max(digits, len("rows")) + gap
     beside = console.width > names + gap + counts + WHY_WIDTH + gap
@@ -226,13 +226,17 @@ def _print_states(console: Console, asked: Sequence[AssetState]) -> None:
         shown.add_column("why", overflow="fold", min_width=WHY_WIDTH)
     for each in asked:
         last = datetime.fromisoformat(each.last).astimezone().strftime("%d %b %H:%M") if each.last else ""
-        cells = (each.asset, state_words(each), f"{each.rows:,}")
+        cells = (each.asset, state_words(each), _rows(each))
         shown.add_row(*cells, *([last] if with_last else []), *([escape(_why(each))] if beside else []))
     console.print(shown, crop=False)
     if not beside:
         for each in (each for each in asked if each.why or each.accepted):
             console.print(Padding(escape(f"{each.asset}: {_why(each)}"), (0, 0, 0, 1)), highlight=False)
         console.print()
+
+
+def _rows(state: AssetState) -> str:
+    return "" if state.rows is None else f"{state.rows:,}"
 
 
 def _why(state: AssetState) -> str:

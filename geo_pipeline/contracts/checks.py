@@ -1,4 +1,4 @@
-"""Holds a table against the schema of its contract: counts what is broken, with examples, or names the broken rows.
+"""Holds a table against the schema of its contract: counts what is broken, with examples.
 
 The table goes to polars as it lies in memory, without a copy of its texts and images; only broken rows come back.
 """
@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 import pyarrow as pa
 
-from geo_pipeline.contracts.columns import Problem, Rejection
+from geo_pipeline.contracts.columns import Problem
 from geo_pipeline.contracts.schema import ROW, Check, numbered
 
 SHOWN = 60
@@ -31,20 +31,6 @@ def count_problems(
             examples = tuple(_example(table, row, check.column, key) for row in rows.head(3))
             problems.append(Problem(check.name, check.column, check.expected, len(rows), examples))
     return problems
-
-
-def find_rejections(
-    table: pa.Table, schema: type[dy.Schema], checks: Sequence[Check], key: Sequence[str]
-) -> list[Rejection]:
-    """The rows that break any check, in order; of rows with one key the first is kept."""
-    if table.num_rows == 0:
-        return []
-    return [
-        Rejection(
-            row, _key_words(table, row, key), tuple(c.name for c, flag in zip(checks, flags, strict=True) if flag)
-        )
-        for row, *flags in _broken(table, schema, checks).iter_rows()
-    ]
 
 
 def _broken(table: pa.Table, schema: type[dy.Schema], checks: Sequence[Check]) -> pl.DataFrame:

@@ -109,12 +109,3 @@ class Problem:
         shown = f", for instance {'; '.join(self.examples)}" if self.examples else ""
         count = f"{self.rows} row{'s' if self.rows != 1 else ''} break this" if self.rows else "found otherwise"
         return f"{where}{self.check}: expected {self.expected}; {count}{shown}"
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A row that `sift` left out: its position, its key in words, and the names of the checks it broke."""
-
-    row: int
-    key: str
-    checks: tuple[str, ...]

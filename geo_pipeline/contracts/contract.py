@@ -1,8 +1,8 @@
 """The contract of a table, found by name: its columns, its Arrow schema, and the ways to make and check a table.
 
-`conform` raises with every problem at once, `sift` keeps the good rows and names the others, `problems` only looks;
-`table` makes one from columns. Files are read by `document`, values are checked by `schema` and `checks` (imported at
-the first table, since the code location needs column lists only); writing tables belongs to home.
+`conform` raises with every problem at once, `problems` only looks; `table` makes one from columns. Files are read by
+`document`, values are checked by `schema` and `checks` (imported at the first table, since the code location needs
+column lists only); writing tables belongs to home.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from geo_pipeline.contracts import shaping
-from geo_pipeline.contracts.columns import Column, Problem, Rejection, Rule
+from geo_pipeline.contracts.columns import Column, Problem, Rule
 from geo_pipeline.contracts.document import read_document
 
 if TYPE_CHECKING:
@@ -108,21 +107,6 @@ class Contract:
         if shaped is None or found:
             raise ContractError(self.name, found)
         return shaped
-
-    def sift(self, table: pa.Table) -> tuple[pa.Table, list[Rejection]]:
-        """Return the rows that keep the contract, and a rejection for each other row.
-
-        Columns or types that do not fit are no matter of single rows: `ContractError`, as in `conform`.
-        """
-        shaped, found = shaping.shape(table, self.columns)
-        if shaped is None:
-            raise ContractError(self.name, found)
-        from geo_pipeline.contracts.checks import find_rejections
-
-        rejections = find_rejections(shaped, self.schema, self.checks, self.key)
-        kept = np.ones(shaped.num_rows, bool)
-        kept[[rejection.row for rejection in rejections]] = False
-        return shaped.filter(pa.array(kept)), rejections
 
     def _examined(self, table: pa.Table) -> tuple[pa.Table | None, list[Problem]]:
         """The table as the contract shapes it, None where that cannot be done, and every problem."""

@@ -177,6 +177,6 @@ def _rule(entry: Mapping[str, Any], where: str) -> Rule:
     if match is None or entry["mustBe"] != 0:
         raise ContractFileError(
             f"{where}: expected `SELECT COUNT(*) FROM ${{table}} WHERE <rows that break it>` "
-            "with mustBe: 0, so that the same condition counts rows and sifts them."
+            "with mustBe: 0, so that it counts the rows that break it."
         )
     return Rule(name=entry["name"], description=entry["description"], violation=match["violation"])

@@ -224,15 +224,6 @@ def test_the_error_names_all_problems_at_once_with_examples():
     assert "image_id=a has 95.0" in message
 
 
-def test_sift_keeps_the_good_rows_in_order_and_names_the_others():
-    kept, rejected = load("catalogue").sift(catalogue(image_id=["a", "a", "c"], lon_deg=[1.0, 2.0, 999.0]))
-    assert kept["locator"].to_pylist() == ["a.jpg"]
-    assert [(entry.row, entry.checks) for entry in rejected] == [(1, ("image_id_unique",)), (2, ("lon_deg_range",))]
-    assert rejected[1].key == "image_id=c"
-    with pytest.raises(ContractError):
-        load("catalogue").sift(pa.table({"image_id": ["a"]}))
-
-
 def test_a_position_in_the_bytes_of_an_image_breaks_the_contract():
     image = {
         "image_id": "a",

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from geo_pipeline.commands.status import asset_states
 from geo_pipeline.orchestration.bring_up_to_date import wanted
 from geo_pipeline_tests.orchestration.picture_lineage import KEPT, Opened, Pictures, lineage_of
 
@@ -107,6 +108,12 @@ def test_an_observation_opens_the_metadata_and_no_photograph(pictures):
     with opened.watched() as files:
         pictures.bring_up()
     assert {Path(file).name for file in files} >= {"photo-005.jpg", "photo-006.jpg"}, "decoding does open them"
+
+
+def test_the_status_gives_no_number_of_rows_for_photographs_which_it_does_not_read(pictures):
+    states = {each.asset: each for each in asset_states(lineage_of(pictures.profile), pictures.home, None)}
+    assert states["photographs"].rows is None
+    assert states["catalogue"].rows == len(BEGINNING)
 
 
 @pytest.mark.parametrize(
