@@ -45,6 +45,7 @@ def score_text(score: Score) -> str:
     lines = [
         f"{score.count} images, {score.failures} without a prediction (counted as wrong), distance {score.distance}",
         *(f"Note: {remark}." for remark in score.remarks),
+        *(f"Sign of a broken run: {finding}." for finding in score.findings),
     ]
     if score.region is not None:
         inside = f"{score.count} of {score.count + score.outside} images lie in {score.region}; only they are counted"

@@ -28,7 +28,8 @@ class Score:
 
     accuracy: fraction within each threshold (km), comparison `<=`. interval_95: (low, high) by threshold. median_km is
     infinite where half of the queries failed. Of a predictions file: ignored_rows belong to no query, unreadable_rows
-    have something that is no coordinate, and remarks give both in words; region: where the true coordinates of the
+    have something that is no coordinate, and remarks give both in words; findings are signs of a broken run
+    (`broken_runs`); region: where the true coordinates of the
     counted queries lie, None without a limit; outside: queries left out, being elsewhere.
     """
 
@@ -41,6 +42,7 @@ class Score:
     ignored_rows: int = 0
     unreadable_rows: int = 0
     remarks: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     region: str | None = None
     outside: int = 0
 
@@ -56,6 +58,7 @@ class Score:
             "ignored_rows": self.ignored_rows,
             "unreadable_rows": self.unreadable_rows,
             "remarks": list(self.remarks),
+            "findings": list(self.findings),
             "region": self.region,
             "outside": self.outside,
         }

@@ -16,6 +16,8 @@ from geo_pipeline.scoring.accuracy import ScoreError
 TRUTH_COLUMNS = ("image_id", "author", "lat_deg", "lon_deg")
 """What is read of a benchmark's catalogue."""
 NO_PREDICTION = "no_prediction"
+STANDS_IN = "placeholder_zero"
+"""A coordinate of exactly (0, 0), which stands for "do not know" (docs/protocol.md)."""
 
 
 def judge(
@@ -29,11 +31,17 @@ def judge(
 
     predictions: columns of the table `predictions`, of any methods. truth: TRUTH_COLUMNS, one row per photograph of the
     benchmark. Every one of `methods` gets a row per photograph; one without a prediction is a failure (`no_prediction`)
-    with an infinite error. Raises ScoreError for predictions of other methods or images, and for two of one image.
+    with an infinite error, and so is a coordinate of exactly (0, 0) (`placeholder_zero`). Raises ScoreError for
+    predictions of other methods or images, and for two of one image.
     """
     queries = pl.DataFrame(truth).select("image_id", "author", truth_lat_deg="lat_deg", truth_lon_deg="lon_deg")
     answers = pl.DataFrame(predictions).select(
         "method", "image_id", "failure", "chosen", "score", pl.col("lat_deg", "lon_deg").fill_nan(None)
+    )
+    stands_in = (pl.col("lat_deg") == 0.0) & (pl.col("lon_deg") == 0.0)
+    answers = answers.with_columns(
+        pl.when(~stands_in.fill_null(False)).then(pl.col("lat_deg", "lon_deg")),
+        failure=pl.when(stands_in).then(pl.lit(STANDS_IN)).otherwise("failure"),
     )
     names = sorted(set(methods))
     _refuse(benchmark, answers, queries, names)

@@ -1,8 +1,9 @@
 """Scores a file of predictions against a file of true coordinates, as they are found in the wild.
 
 Files are read as the metadata of a collection are (`imagery.metadata`): CSV of any dialect, Parquet, JSON, local or at
-a URL. Every row of the truth is in the denominator: one without a prediction, or with one that is no coordinate, is a
-counted failure. The score belongs to `accuracy`; raw replies of language models are read by `lvlm.answers`.
+a URL. Every row of the truth is in the denominator: one without a prediction, or with one that is no coordinate or
+exactly (0, 0), is a counted failure. The score belongs to `accuracy`, signs of a broken run to `broken_runs`; raw
+replies of language models are read by `lvlm.answers`.
 """
 
 import re
@@ -20,6 +21,7 @@ from geo_pipeline.imagery.metadata.layout import ALIASES, ColumnsError, Metadata
 from geo_pipeline.imagery.metadata.read import metadata_notes, read_metadata
 from geo_pipeline.imagery.stores.files import IMAGE_SUFFIXES
 from geo_pipeline.scoring.accuracy import Score, ScoreError, score_errors
+from geo_pipeline.scoring.broken_runs import AnsweredQueries, findings
 
 PREDICTION_KEYS = ("predictions.image_id", "predictions.lat_deg", "predictions.lon_deg")
 TRUTH_KEYS = ("truth.image_id", "truth.lat_deg", "truth.lon_deg", "truth.author")
@@ -43,8 +45,8 @@ class PairedFiles:
     lat_deg, lon_deg: float64 (N,), NaN for a failure. authors: N names or None, None when the truth names none.
     missing: queries without a row of their own. ignored_rows: rows of the predictions that belong to no query, and
     rows of a summary in either file. unreadable_rows: predictions whose coordinate is neither a number nor empty.
-    remarks: both in words, each with the first such row. outside: rows of the truth outside the region asked for, which
-    are in none of the other numbers.
+    remarks: these in words, with the first such row, and how many predictions are exactly (0, 0), failures too.
+    outside: rows of the truth outside the region asked for, which are in none of the other numbers.
     """
 
     image_ids: tuple[str, ...]
@@ -58,6 +60,10 @@ class PairedFiles:
     unreadable_rows: int
     remarks: tuple[str, ...]
     outside: int = 0
+
+    def answered(self) -> AnsweredQueries:
+        """The same for `broken_runs`."""
+        return AnsweredQueries(self.lat_deg, self.lon_deg, self.truth_lat_deg, self.truth_lon_deg)
 
 
 def score_files(
@@ -82,6 +88,7 @@ def score_files(
         ignored_rows=paired.ignored_rows,
         unreadable_rows=paired.unreadable_rows,
         remarks=paired.remarks,
+        findings=findings(paired.answered()),
         region=None if region is None else region.name,
         outside=paired.outside,
     )
@@ -112,7 +119,8 @@ def pair_files(
     paired = queries.join(own, on="key", how="left", maintain_order="left", suffix="_answer")
     unreadable = own.filter(pl.col("lat_deg").is_nan() | pl.col("lon_deg").is_nan())
     lat, lon = pl.col("lat_deg_answer"), pl.col("lon_deg_answer")
-    failed = lat.is_null() | lon.is_null() | lat.is_nan() | lon.is_nan()
+    stands_in = (lat == 0.0) & (lon == 0.0)
+    failed = lat.is_null() | lon.is_null() | lat.is_nan() | lon.is_nan() | stands_in
     found = paired.select(lat=pl.when(~failed).then(lat), lon=pl.when(~failed).then(lon))
     return PairedFiles(
         tuple(queries["id"]),
@@ -124,7 +132,7 @@ def pair_files(
         missing=queries.height - own.height,
         ignored_rows=strangers.height + summary + truth_summary,
         unreadable_rows=unreadable.height,
-        remarks=_remarks(strangers, unreadable, queries),
+        remarks=_remarks(strangers, unreadable, paired.filter(stands_in).height, queries),
         outside=everywhere - queries.height,
     )
 
@@ -140,7 +148,9 @@ def _inside(queries: pl.DataFrame, region: Region, truth: Path | str) -> pl.Data
     return queries.filter(inside)
 
 
-def _remarks(strangers: pl.DataFrame, unreadable: pl.DataFrame, queries: pl.DataFrame) -> tuple[str, ...]:
+def _remarks(
+    strangers: pl.DataFrame, unreadable: pl.DataFrame, stand_ins: int, queries: pl.DataFrame
+) -> tuple[str, ...]:
     """Rows of the predictions that do not count as they were meant, in words."""
     remarks = []
     if strangers.height:
@@ -153,6 +163,15 @@ def _remarks(strangers: pl.DataFrame, unreadable: pl.DataFrame, queries: pl.Data
         )
         first = f"line {unreadable['line'][0]}, {unreadable['detail'][0]}"
         remarks.append(f"{unreadable.height:,} {words} as wrong (first: {first})")
+    if stand_ins:
+        words = (
+            "prediction is exactly (0, 0), which stands"
+            if stand_ins == 1
+            else "predictions are exactly (0, 0), which stand"
+        )
+        remarks.append(
+            f"{stand_ins:,} {words} for 'do not know', and {'counts' if stand_ins == 1 else 'count'} as wrong"
+        )
     return tuple(remarks)
 
 

@@ -10,7 +10,7 @@ from geo_pipeline.earth.cell_numbers import tokens
 from geo_pipeline.earth.cells import cell_ids
 
 TRUTH = "id,lat,lon\nfiji,-17.8,178.0\ntaveuni,-16.8,-179.9\nparis,48.9,2.3\nlost,-18.1,177.5\n"
-PREDICTIONS = "id,lat,lon\nfiji,-17.8,178.0\ntaveuni,0,0\nparis,48.9,2.3\nlost,,\n"
+PREDICTIONS = "id,lat,lon\nfiji,-17.8,178.0\ntaveuni,1,1\nparis,48.9,2.3\nlost,,\n"
 
 
 @pytest.fixture
@@ -66,3 +66,20 @@ def test_a_region_without_queries_or_without_sense_is_one_message(score, region,
     assert done.exit_code == 1
     assert said in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_what_a_stand_in_and_a_broken_run_are_is_told_beside_the_score(score, tmp_path):
+    truth = [(f"q{row}", 20.0 + row / 4, 30.0 + row / 3) for row in range(60)]
+    (tmp_path / "truth.csv").write_text("id,lat,lon\n" + "".join(f"{name},{a},{b}\n" for name, a, b in truth))
+    answers = {name: (0, 0) if row < 2 else (a, b) for row, (name, a, b) in enumerate(truth)}
+    lines = [f"{name},{a},{b}\n" for name, (a, b) in answers.items()]
+    (tmp_path / "predictions.csv").write_text("id,lat,lon\n" + "".join(lines))
+    found = json.loads(score("--json").stdout)
+    assert found["failures"] == 2
+    assert found["remarks"] == ["2 predictions are exactly (0, 0), which stand for 'do not know', and count as wrong"]
+    assert [finding.split(":")[0] for finding in found["findings"]] == [
+        "58 of 58 answers are the true coordinate to the last digit"
+    ]
+    words = score().stdout
+    assert "Note: 2 predictions are exactly (0, 0)" in words
+    assert "Sign of a broken run: 58 of 58 answers are the true coordinate" in words

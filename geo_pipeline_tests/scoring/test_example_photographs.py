@@ -14,7 +14,7 @@ from geo_pipeline.scoring.judged import judge
 
 REFERENCES = {"r0": (10.0, 20.0), "r1": (10.1, 20.1), "r2": (-40.0, 100.0)}
 QUERIES = {"q0": (10.2, 20.0), "q1": (-41.0, 101.0), "q2": (50.0, -100.0)}
-ANSWERS = {"q0": (10.2, 20.01), "q1": (0.0, 0.0)}
+ANSWERS = {"q0": (10.2, 20.01), "q1": (0.0, 1.0)}
 
 
 def shard(folder, key, ids):

@@ -39,6 +39,15 @@ def test_a_null_coordinate_is_a_failure_with_its_own_reason():
     assert (rows[1]["error_km"], rows[1]["failure"]) == (math.inf, "refused")
 
 
+def test_a_coordinate_of_exactly_zero_and_zero_is_a_failure():
+    rows = judged(pa.concat_tables([prediction("b", 0.0, 0.0), prediction("a", 0.0, 1.0)]))
+    assert [(row["image_id"], row["lat_deg"], row["failure"]) for row in rows] == [
+        ("a", 0.0, None),
+        ("b", None, "placeholder_zero"),
+    ]
+    assert rows[1]["error_km"] == math.inf
+
+
 def test_a_method_that_gave_nothing_has_failed_everywhere():
     rows = judged(prediction("b", 0.0, 1.0), ("z", "m"))
     assert [(row["method"], row["image_id"]) for row in rows] == [("m", "a"), ("m", "b"), ("z", "a"), ("z", "b")]

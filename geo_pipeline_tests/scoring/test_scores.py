@@ -13,7 +13,7 @@ from geo_pipeline.scoring.scores import score_benchmark, score_routers
 
 BENCHMARK = Benchmark("small", "Small", 3)
 TRUTH = pa.table(
-    {"image_id": ["c", "a", "b"], "author": ["x", "x", None], "lat_deg": [0.0, 0.0, 0.0], "lon_deg": [0.0, 0.0, 0.0]}
+    {"image_id": ["c", "a", "b"], "author": ["x", "x", None], "lat_deg": [0.0, 0.0, 0.0], "lon_deg": [1.0, 1.0, 1.0]}
 )
 ANSWERS = {
     "retrieval": {"a": (0.0, None), "b": (9.0, None), "c": (90.0, None)},
@@ -26,7 +26,7 @@ METHODS = ("router", "retrieval", "generation", "silent")
 
 def judged(answers=ANSWERS, truth=TRUTH):
     rows = [
-        {"image_id": image_id, "method": method, "lat_deg": 0.0, "lon_deg": degrees, "chosen": chosen}
+        {"image_id": image_id, "method": method, "lat_deg": 0.0, "lon_deg": 1.0 + degrees, "chosen": chosen}
         for method, given in answers.items()
         for image_id, (degrees, chosen) in given.items()
     ]

@@ -17,6 +17,7 @@ from geo_pipeline.scoring.report.protocol import protocol_blocks
 from geo_pipeline.scoring.report.published_tables import published_blocks
 from geo_pipeline.scoring.report.tables import (
     accuracy_table,
+    broken_runs_table,
     cell_hits_table,
     coverage_table,
     gain_table,
@@ -30,6 +31,10 @@ from geo_pipeline.scoring.report.tables import (
 )
 
 TITLE = "Geolocalization benchmark report"
+SOUND = (
+    "No sign of a broken run: no method is at chance level, leaves many images without a coordinate, gives one wrong "
+    "coordinate again and again, answers with the truth itself or, where the benchmark has none, in the sea."
+)
 
 
 def report_blocks(inputs: ReportInputs) -> list[Block]:
@@ -137,6 +142,11 @@ def _benchmark(inputs: ReportInputs, line: BenchmarkLine) -> list[Block]:
             "partition, in one that shares a side or a corner with it, or in neither, failures included."
         )
         blocks.append(TableBlock(caption, hits))
+    broken = broken_runs_table(inputs, line.name)
+    if broken.rows:
+        blocks.append(TableBlock("Signs of a broken run. They change no score.", broken))
+    else:
+        blocks.append(Paragraph(SOUND))
     if winners(inputs, line.name).height:
         blocks.append(
             FigureBlock(

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from geo_pipeline.scoring.broken_runs import AnsweredQueries, findings
 from geo_pipeline.scoring.report.inputs import ReportInputs
 from geo_pipeline.scoring.report.numbers import (
     MethodScore,
+    judged_of,
     method_scores,
     router_gain,
     scored_benchmarks,
@@ -79,6 +81,21 @@ def cell_hits_table(inputs: ReportInputs, benchmark: str) -> TextTable:
             rows.append((line.title, *shares, percent(hits.wrong_that_adjoin), f"{hits.uncovered:,}"))
     columns = ("Method", "True cell", "Adjoining", "Neither", "Adjoining, of the wrong", "True place in no cell")
     return TextTable(columns, tuple(rows))
+
+
+def broken_runs_table(inputs: ReportInputs, benchmark: str) -> TextTable:
+    """Signs of a broken run, one row each; the oracle is no run."""
+    scored = method_scores(inputs, benchmark)
+    rows = []
+    for line in inputs.context.methods:
+        if line.name in scored and line.paradigm != "oracle":
+            mine = judged_of(inputs, benchmark, line.name)
+            names = ("lat_deg", "lon_deg", "truth_lat_deg", "truth_lon_deg")
+            lat, lon, true_lat, true_lon = (mine[name].to_numpy() for name in names)
+            queries = AnsweredQueries(lat, lon, true_lat, true_lon, mine["failure"].to_list())
+            told = findings(queries, constant=line.paradigm == "guess")
+            rows += [(line.title, finding) for finding in told]
+    return TextTable(("Method", "What was found"), tuple(rows), left=frozenset({0, 1}))
 
 
 def overview_table(inputs: ReportInputs) -> TextTable:
