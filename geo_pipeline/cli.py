@@ -323,7 +323,7 @@ def sql(
 @app.command()
 def rehearse(
     home: RehearsalOption = Path("rehearsal"),
-    photographs: Annotated[int, typer.Option("--photographs", min=64, help="References that are drawn.")] = 1200,
+    photographs: Annotated[int, typer.Option("--photographs", min=64, help="References that are drawn.")] = 1072,
     queries: Annotated[int, typer.Option("--queries", min=1, help="Photographs of each of two benchmarks.")] = 64,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Reference shards.")] = 1024,
 ) -> None:
