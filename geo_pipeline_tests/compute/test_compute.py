@@ -135,6 +135,13 @@ def test_ray_writes_the_same_bytes_each_worker_loads_once_and_one_that_is_killed
     assert not list(there.root.rglob("*.part"))
 
 
+def test_a_worker_keeps_the_memory_that_it_frees(on_ray, tmp_path):
+    home = home_of_numbers(tmp_path / "home", {"one": [1]})
+    list(on_ray.map_shards(job_of(home, ["one"], workers.Faults), ["one"]))
+    (faults,) = home.read_table("training_curves", "one")["loss"].to_pylist()
+    assert faults < 1000, "of 16,384 pages"
+
+
 def test_torch_that_a_worker_imports_has_its_threads_before_the_worker_is_made(on_ray, tmp_path):
     """In a process that has not imported torch: there an import sets as many threads as the environment says."""
     home = home_of_numbers(tmp_path / "home", {"one": [1], "two": [2]})

@@ -1,12 +1,14 @@
 """Jobs, workers and training loops for tests of where work runs. Everything in it is sent to Ray's workers by name."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from geo_pipeline.compute.shard_job import TableJob
@@ -135,6 +137,16 @@ class Threads:
 
     def __call__(self, rows):
         return curves([self.at_first, self.torch.get_num_threads()])
+
+
+class Faults:
+    """How many pages the kernel has to give a second array of 64 MiB, after a first one was freed."""
+
+    def __call__(self, rows):
+        np.ones(8 << 20)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(8 << 20)
+        return curves([float(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)])
 
 
 class UntravelledError(ValueError):
