@@ -37,8 +37,10 @@ SETTINGS = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # each look takes one row; at 2 s a short training waits for its rows
     "RAY_DEDUP_LOGS_SKIP_REGEX": "Task ShardActor|A worker died",  # is tried again, and reported by us where it is not
-    "MALLOC_MMAP_THRESHOLD_": _KEPT,  # a network's large tensors are faulted in anew at every forward otherwise: with
-    "MALLOC_TRIM_THRESHOLD_": _KEPT,  # OneFormer on CPUs a fifth to a third of the time (both are needed)
+    # A network's large tensors are faulted in anew at each forward otherwise (speed.kept_memory); all three are needed.
+    "MALLOC_MMAP_THRESHOLD_": _KEPT,
+    "MALLOC_TRIM_THRESHOLD_": _KEPT,
+    "MALLOC_ARENA_MAX": "1",  # the heaps of other threads, in which a shard's work runs, are always given back
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a reader that outlives the run must not start Ray again
 }
 

@@ -139,7 +139,7 @@ def test_a_worker_keeps_the_memory_that_it_frees(on_ray, tmp_path):
     home = home_of_numbers(tmp_path / "home", {"one": [1]})
     list(on_ray.map_shards(job_of(home, ["one"], workers.Faults), ["one"]))
     (faults,) = home.read_table("training_curves", "one")["loss"].to_pylist()
-    assert faults < 1000, "of 16,384 pages"
+    assert faults < 1000, "of 147,456 pages"
 
 
 def test_torch_that_a_worker_imports_has_its_threads_before_the_worker_is_made(on_ray, tmp_path):

@@ -1,7 +1,8 @@
 """What it brings that Ray's workers keep freed memory (compute.ray): `python -m geo_pipeline_tests.speed.kept_memory`.
 
 The sample's OneFormer at Swin-L's input size (640 px), in bf16, on drawn photographs of 512 x 384, in processes of
-their own with and without glibc's two variables, in turn. `--save` writes docs/measurements/kept_memory.{json,md}.
+their own and in a thread, as a shard's work runs, with and without glibc's variables, in turn. `--save` writes
+docs/measurements/kept_memory.{json,md}.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import os
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest import mock
 
@@ -50,7 +52,8 @@ def main() -> None:
     parser.add_argument("--one", type=int, metavar="THREADS", help="one figure (used inside)")
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(one(chosen.one)))  # noqa: T201
+        with ThreadPoolExecutor(1) as pool:
+            print(json.dumps(pool.submit(one, chosen.one).result()))  # noqa: T201
         return
     runs: dict[str, list[dict[str, float]]] = {"as glibc does": [], "kept": []}
     for _ in range(ROUNDS):
