@@ -36,6 +36,7 @@ from geo_pipeline.commands.options import (
     WorkersOption,
 )
 from geo_pipeline.commands.plain_errors import plain_errors
+from geo_pipeline.commands.sample_world import sample_app
 from geo_pipeline.commands.stopping import StopsAtSignals
 
 app = typer.Typer(
@@ -45,7 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-sample_app = typer.Typer(help="The embedded sample world: its networks and its fairness.", no_args_is_help=True)
 app.add_typer(sample_app, name="sample")
 
 
@@ -335,6 +335,27 @@ def rehearse(
         rehearsed(home, photographs, queries, shards)
 
 
+@app.command("read-replies")
+def read_replies(
+    file: Annotated[Path, typer.Argument(help="Replies of a language model: a JSON object a line.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", help="The CSV that is written: id, lat_deg, lon_deg, reason.")],
+    text_field: Annotated[
+        str | None, typer.Option("--text-field", help="Field of the reply; without, the first known one that is there.")
+    ] = None,
+    id_field: Annotated[
+        str | None,
+        typer.Option("--id-field", help="Field of the id; without: id, image_file, image_id, index, or the line."),
+    ] = None,
+) -> None:
+    """Read the coordinates that a language model's replies give, strictly; each line becomes a row."""
+    with plain_errors():
+        from geo_pipeline.commands.read_replies import read_replies as read
+        from geo_pipeline.commands.read_replies import summary
+
+        for line in summary(read(file, out, text_field, id_field), out):
+            typer.echo(line)
+
+
 @app.command("convert-weights")
 def convert_weights(
     source: Annotated[Path, typer.Argument(help="Folder of a model with pytorch_model.bin.", metavar="FOLDER")],
@@ -346,40 +367,6 @@ def convert_weights(
 
         for line in converted(source, out):
             typer.echo(line)
-
-
-@sample_app.command()
-def pretrain(
-    only: Annotated[
-        list[str] | None, typer.Option("--only", help="oneformer, clip or qwen2vl; all without it.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Wall-clock minutes per network; 20 to 60 without it.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the weights; the package's own without it.")
-    ] = None,
-) -> None:
-    """Make the sample's small networks again, on planets of other seeds."""
-    with plain_errors():
-        from geo_pipeline.pretraining.command import main
-        from geo_pipeline.sample_world.weights import WEIGHTS
-
-        main(only=list(only or ()), minutes=minutes, out=out or WEIGHTS)
-
-
-@sample_app.command()
-def measure(
-    seeds: Annotated[str, typer.Option("--seeds", help="Unseen seeds, separated by commas.")] = "1,2,3,4,5",
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Measure on planets of several seeds whether the sample is fair and routing pays."""
-    with plain_errors():
-        from geo_pipeline.commands.measure_sample import measure as measure_seeds
-
-        if not all(part.strip().lstrip("-").isdigit() for part in seeds.split(",")):
-            raise ValueError(f"found --seeds {seeds!r}, expected whole numbers separated by commas, such as 1,2,3")
-        measure_seeds([int(part) for part in seeds.split(",")], home)
 
 
 def main() -> None:

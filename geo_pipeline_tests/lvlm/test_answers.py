@@ -1,12 +1,41 @@
 """The strict parser of answers: what it reads, what it refuses and why."""
 
 import json
+from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from geo_pipeline.lvlm.answers import format_answer, parse_coordinate
+from geo_pipeline.lvlm import reply_text
+from geo_pipeline.lvlm.answers import DECLINED, Failure, ParsedAnswer, format_answer, parse_coordinate
+from geo_pipeline_tests.lvlm import written_replies
+
+
+def _dms(value, letters):
+    seconds = round(abs(value) * 3600, 2)
+    whole, rest = divmod(seconds, 3600)
+    return f"{whole:.0f}\u00b0{rest // 60:02.0f}'{rest % 60:05.2f}\"{letters[value < 0]}"
+
+
+def _lettered(value, letters):
+    return f"{abs(value):.4f}\u00b0 {letters[value < 0]}"
+
+
+SPELLINGS = [
+    ("json", lambda lat, lon: f'{{"latitude": {lat:.4f}, "longitude": {lon:.4f}}}'),
+    ("fence", lambda lat, lon: f'Reasons.\n```json\n{{"lat": "{lat:.4f}", "lng": "{lon:.4f}"}}\n```'),
+    ("list", lambda lat, lon: f'{{"coordinates": [{lat:.4f}, {lon:.4f}]}}'),
+    ("point", lambda lat, lon: f'{{"type": "Point", "coordinates": [{lon:.4f}, {lat:.4f}]}}'),
+    ("pair", lambda lat, lon: f"The photograph was taken at {lat:.4f}, {lon:.4f}."),
+    ("boxed", lambda lat, lon: f"$$\\boxed{{{lat:.4f}, {lon:.4f}}}$$"),
+    ("labels", lambda lat, lon: f"- **Latitude:** {lat:.4f}\n- **Longitude:** {lon:.4f}"),
+    ("longitude first", lambda lat, lon: f"Longitude {lon:.4f}, latitude {lat:.4f}"),
+    ("commas", lambda lat, lon: f"Latitude: {lat:.4f}; longitude: {lon:.4f}".replace(".", ",")),
+    ("letters", lambda lat, lon: f"{_lettered(lat, 'NS')}, {_lettered(lon, 'EW')}"),
+    ("minutes", lambda lat, lon: f"{_dms(lat, 'NS')} {_dms(lon, 'EW')}"),
+    ("thinking", lambda lat, lon: f"<think>1.5, 2.5 or 50.25, 60.25?</think>Answer: ({lat:.4f}, {lon:.4f})"),
+]
 
 READ = {
     "json": ('{"latitude": 48.85, "longitude": 2.35}', (48.85, 2.35)),
@@ -27,28 +56,27 @@ READ = {
     "bare pair": ("(48.8566, 2.3522)", (48.8566, 2.3522)),
     "rounding apart": (
         '{"latitude": 48.8566, "longitude": 2.3522} {"latitude": 48.857, "longitude": 2.352}',
-        (48.8566, 2.3522),
+        (48.857, 2.352),
     ),
     "broken JSON with whole numbers": ('{"latitude": "1.5",\\ "longitude": "2.5"\\ }', (1.5, 2.5)),
 }
 REFUSED = {
     "nothing": ("", "empty_reply"),
     "blank": (" \n", "empty_reply"),
-    "prose": ("I cannot tell where this is.", "no_coordinate"),
-    "unknown": ('{"latitude": "Unknown", "longitude": "Unknown"}', "no_coordinate"),
-    "empty strings": ('{"latitude": "", "longitude": ""}', "no_coordinate"),
-    "null": ('{"latitude": null, "longitude": null}', "no_coordinate"),
-    "half": ('{"latitude": 5.0, "longitude": null}', "no_coordinate"),
-    "true": ('{"latitude": true, "longitude": 3}', "no_coordinate"),
-    "NaN": ('{"latitude": NaN, "longitude": 3}', "no_coordinate"),
+    "prose": ("I cannot tell where this is.", "declined"),
+    "unknown": ('{"latitude": "Unknown", "longitude": "Unknown"}', "declined"),
+    "empty strings": ('{"latitude": "", "longitude": ""}', "declined"),
+    "null": ('{"latitude": null, "longitude": null}', "declined"),
+    "half": ('{"latitude": 5.0, "longitude": null}', "declined"),
+    "true": ('{"latitude": true, "longitude": 3}', "declined"),
+    "NaN": ('{"latitude": NaN, "longitude": 3}', "declined"),
     "unknown in JSON, numbers in prose": (
         '{"latitude": "", "longitude": ""} Latitude: 4, longitude: 5',
-        "no_coordinate",
+        "declined",
     ),
     "numbers that are no coordinate": ("There are 12, maybe 13 people.", "no_coordinate"),
-    "decimal commas": ('{"latitude": "48,85", "longitude": "2,35"}', "unreadable_number"),
     "one number with a comma": ("48,85", "no_coordinate"),
-    "range": ('{"latitude": "40-45", "longitude": "3"}', "unreadable_number"),
+    "range": ('{"latitude": "40-45", "longitude": "3"}', "coordinate_range"),
     "both out of range": ('{"latitude": 95, "longitude": 100}', "out_of_range"),
     "longitude out of range": ('{"latitude": 5, "longitude": 190}', "out_of_range"),
     "minutes out of range": ("33°75'S 151°12'E", "unreadable_number"),
@@ -61,6 +89,24 @@ REFUSED = {
     "cut off at the point": ('{"latitude": 12.3, "longitude": -45.', "truncated_reply"),
     "cut off early": ('{"latitude": 12.', "truncated_reply"),
 }
+
+
+@pytest.mark.parametrize(("text", "place"), written_replies.READ)
+def test_a_reply_as_models_write_it_is_read(text, place):
+    parsed = parse_coordinate(text)
+    assert parsed.failure is None
+    assert (parsed.lat_deg, parsed.lon_deg) == (pytest.approx(place[0], abs=1e-5), pytest.approx(place[1], abs=1e-5))
+
+
+@pytest.mark.parametrize(("text", "reason"), written_replies.REFUSED)
+def test_a_reply_as_models_write_it_is_refused_with_its_reason(text, reason):
+    assert parse_coordinate(text) == ParsedAnswer(failure=reason)
+
+
+def test_every_reason_is_planted_and_belongs_to_one_of_two_classes():
+    planted = {reason for _, reason in written_replies.REFUSED} | {reason for _, reason in REFUSED.values()}
+    assert planted == set(get_args(Failure))
+    assert set(get_args(Failure)) > DECLINED
 
 
 @pytest.mark.parametrize("case", READ)
@@ -116,6 +162,25 @@ def test_no_text_makes_it_raise_or_leave_the_earth(text):
         assert abs(parsed.lon_deg) <= 180
     else:
         assert parsed.lat_deg is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-89.9, 89.9), st.floats(-179.9, 179.9), st.sampled_from([point for point, _ in SPELLINGS]))
+def test_a_coordinate_is_read_in_every_spelling(lat_deg, lon_deg, spelling):
+    lat_deg, lon_deg = round(lat_deg, 4), round(lon_deg, 4)
+    assume(abs(lat_deg) > 0.01 and abs(lon_deg) > 0.01)
+    write = dict(SPELLINGS)[spelling]
+    parsed = parse_coordinate(write(lat_deg, lon_deg))
+    assert parsed.failure in (None, "placeholder")
+    if parsed.failure is None:
+        assert (parsed.lat_deg, parsed.lon_deg) == (pytest.approx(lat_deg, abs=2e-4), pytest.approx(lon_deg, abs=2e-4))
+
+
+def test_of_a_long_reply_only_the_end_is_read():
+    """The whole is never searched, so that the time does not grow with it."""
+    assert parse_coordinate("Answer: 48.8584, 2.2945" + " x" * reply_text.LONGEST).failure == "no_coordinate"
+    found = parse_coordinate("x" * reply_text.LONGEST + " \n\nFinal answer: 12.3456, -45.6789")
+    assert (found.lat_deg, found.lon_deg) == (12.3456, -45.6789)
 
 
 def test_deeply_nested_brackets_do_no_harm():

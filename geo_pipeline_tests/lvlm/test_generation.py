@@ -49,7 +49,7 @@ def test_answers_become_rows_and_failures_keep_reason_and_text(taught):
     assert rows["raw_answer"].to_pylist() == list(ANSWERS.values())
     assert rows["lat_deg"].to_pylist() == [12.3, -1.0, None, None]
     assert rows["lon_deg"].to_pylist() == [-145.6, 2.0, None, None]
-    assert rows["failure"].to_pylist() == [None, None, "no_coordinate", "truncated_reply"]
+    assert rows["failure"].to_pylist() == [None, None, "declined", "truncated_reply"]
     assert rows["image_id"].to_pylist() == ["q0", "q1", "q2", "q3"]
     assert load_contract("predictions").problems(rows) == []
 
