@@ -14,6 +14,12 @@ from geo_pipeline.geosurge.ablations import ABLATIONS
 from geo_pipeline.geosurge.config import GeoSurgeConfig, InferenceConfig
 from geo_pipeline.imagery.split import ROUTER_QUERIES, SplitConfig
 from geo_pipeline.lvlm.config import LvlmConfig
+from geo_pipeline.profiles.buildable import (
+    baseline_problems,
+    geosurge_problems,
+    language_problems,
+    router_problems,
+)
 from geo_pipeline.profiles.requirements import NeededFiles, needed_files
 from geo_pipeline.profiles.resources import ComputeConfig
 from geo_pipeline.profiles.sources import SourceSpec
@@ -122,11 +128,18 @@ class Profile:
                 "found inference.score shifted with geosurge.geography classifier, which has no cosines to shift; "
                 "expected another of the two: choose log_softmax, or embeddings"
             )
+        found += self._unbuildable()
         known = (*dict.fromkeys((*self.benchmarks, *BENCHMARKS)), ROUTER_QUERIES)
         unknown = [name for name, _ in self.query_shards if name not in known]
         if unknown:
             found.append(f"found query_shards of {unknown[0]}, expected one of {', '.join(known)}")
         return found
+
+    def _unbuildable(self) -> list[str]:
+        """Lines for what would fail hours later, where a network of a plain run is built."""
+        found = [*geosurge_problems(self.geosurge), *language_problems("lvlm", self.lvlm)]
+        found += router_problems(self.router)
+        return found + [line for each in self.baselines if self._trains(each) for line in baseline_problems(each)]
 
     def _trains(self, baseline: BaselineConfig) -> bool:
         return baseline.idea and baseline.name in self.everyday_baselines
