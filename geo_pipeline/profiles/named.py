@@ -24,7 +24,7 @@ from geo_pipeline.profiles.photos import photos, shards_for
 from geo_pipeline.profiles.profile import Profile, ProfileError
 from geo_pipeline.profiles.sample import sample
 from geo_pipeline.profiles.settings import changed, read_assigned, read_config
-from geo_pipeline.profiles.sources import CombinedSpec, Part, files_spec
+from geo_pipeline.profiles.sources import CombinedSpec, FilesSpec, Part, files_spec
 
 if TYPE_CHECKING:
     from geo_pipeline.imagery.opening import Kind
@@ -144,10 +144,7 @@ def _profile(choices: Choices) -> Profile:
         _refuse_files(choices)
         return sample(seed)
     if not choices.images:
-        raise ProfileError(
-            f"found no photographs for the profile {name}; give a folder, a container or a URL with --images "
-            "(GEO_PIPELINE_IMAGES)"
-        )
+        raise ProfileError(_without_photographs(choices, name))
     if not choices.metadata and (kind in _NEED_METADATA or (name == "paper" and kind is None)):
         what = f"the format {kind}" if kind else "the profile paper"
         raise ProfileError(
@@ -156,6 +153,23 @@ def _profile(choices: Choices) -> Profile:
         )
     spec = files_spec(choices.images, choices.metadata or None, kind, follow_links=bool(choices.follow_links))
     return photos(spec, seed, choices.shards) if name == "photos" else paper(spec, seed)
+
+
+def _without_photographs(choices: Choices, name: str) -> str:
+    """What to say where no photographs are given: that, and everything else that is missing."""
+    plain = photos(FilesSpec(""), 0, 1) if name == "photos" else paper(FilesSpec(""), 0)
+    needs = with_folders(plain, choices.clip, choices.oneformer, choices.qwen2vl).needs
+    missing = [line for need in needs for line in need.missing()]
+    if name == "paper" and not choices.metadata and not choices.format:
+        missing.insert(
+            0, "their metadata; give it with --metadata (GEO_PIPELINE_METADATA), or a --format that holds it"
+        )
+    lines = [
+        f"found no photographs for the profile {name}; give a folder, a container or a URL with --images "
+        "(GEO_PIPELINE_IMAGES)",
+        *(f"  - {line}" for line in missing),
+    ]
+    return "\n".join([lines[0] + ("; missing as well:" if missing else ""), *lines[1:]])
 
 
 def _kind(choices: Choices) -> "Kind | None":

@@ -383,3 +383,24 @@ def test_a_source_can_be_sent_to_other_processes(tmp_path):
 def test_a_profile_that_cannot_be_made_says_why(choices, words):
     with pytest.raises(ProfileError, match=words):
         named_profile(choices)
+
+
+def test_without_photographs_the_weights_that_are_missing_are_told_in_the_same_message(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ProfileError) as told:
+        named_profile(Choices(profile="paper"))
+    first, *others = str(told.value).splitlines()
+    assert first == (
+        "found no photographs for the profile paper; give a folder, a container or a URL with --images "
+        "(GEO_PIPELINE_IMAGES); missing as well:"
+    )
+    assert [line.split(":")[0].split(";")[0].strip(" -") for line in others] == [
+        "their metadata",
+        "Qwen2-VL (generation and router)",
+        "OneFormer (segmentation)",
+        "class list of OneFormer",
+        "CLIP ViT-L/14-336 of OpenAI through open_clip",
+    ]
+    with pytest.raises(ProfileError) as told:
+        named_profile(Choices(profile="photos"))
+    assert "\n" not in str(told.value)
