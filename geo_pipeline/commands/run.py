@@ -119,8 +119,7 @@ def run_lineage(
     lineage = bind(ASSETS, profile, METHODS, BENCHMARKS)
     where = InProcessCompute(profile.compute) if in_process else RayCompute(profile.compute)
     with held(home.root, terminal.print), where as compute:
-        if isinstance(compute, RayCompute):  # hours may pass before the first asset needs it
-            compute.require_cluster()
+        compute.require()  # hours may pass before the first asset needs it
         shown = display(terminal, max(map(len, lineage.assets)))
         definitions = code_location(lineage, home, compute, shown)
         what = wanted(definitions, lineage, selection, again)

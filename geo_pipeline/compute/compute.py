@@ -52,6 +52,10 @@ class Compute(Protocol):
         """The same machines, used in another way."""
         ...
 
+    def require(self) -> None:
+        """Raise ComputeError when the machines that the configuration names are not there; starts nothing."""
+        ...
+
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """Do the job for every key; each key with its notes as soon as it is done, in any order.
 

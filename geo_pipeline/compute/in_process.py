@@ -27,6 +27,9 @@ class InProcessCompute:
         """See Compute."""
         return InProcessCompute(config)
 
+    def require(self) -> None:
+        """See Compute. This process is there."""
+
     def map_shards(self, job: ShardJob, keys: Sequence[str], on_cpu: bool = False) -> Iterator[tuple[str, Notes]]:
         """See Compute. Keys are done in their order."""
         if keys:

@@ -78,8 +78,8 @@ class RayCompute:
         twin._shared = self
         return twin
 
-    def require_cluster(self) -> None:
-        """Raise ComputeError within half a minute when nothing answers at the address of a cluster, if there is one."""
+    def require(self) -> None:
+        """See Compute: within half a minute where nothing answers at the address of a cluster, if there is one."""
         if address := self._address():
             require_cluster(address)
 
@@ -128,7 +128,7 @@ class RayCompute:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         if address:
-            self.require_cluster()
+            self.require()
             settings: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": packages()}}
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
