@@ -24,6 +24,7 @@ CHANGED = {
     "geosurge.fusion.latent_dim",
     "geosurge.embedding_dim",
     "geosurge.training.max_epochs",
+    "geosurge.training.micro_batch",
     "router.epochs",
     "expected_counts",
     "compute.gpus",
