@@ -10,9 +10,9 @@ def rehearsed(queries: int) -> Mapping[str, object]:
     """The settings by their paths, with so many photographs in each benchmark.
 
     Ray is told of eight GPUs that are not there, so that shards and training workers are placed as in `paper`; they
-    compute on the CPU. Eight workers have one machine's memory there and a GPU's each in `paper`: so OneFormer takes one
-    photograph at once (a forward of eight takes 4.9 GB), and a training step is computed in parts of sixteen (a worker's
-    whole share of 128 takes 2.8 GB), which changes no gradient.
+    compute on the CPU. Eight workers share one machine's memory there and have a GPU's each in `paper`: so OneFormer
+    takes one photograph at once (a forward of eight takes 4.9 GB), and a training step is computed in parts of sixteen
+    (a worker's whole share of 128 takes 2.8 GB), which changes no gradient.
     """
     return {
         "segmentation.batch": 1,
